@@ -1,0 +1,41 @@
+#include "base/text.h"
+
+#include <gtest/gtest.h>
+
+namespace nidus {
+namespace {
+
+TEST(Text, TrimsBlanksAroundNamesOnly) {
+  EXPECT_EQ(trim("  Flow Duration\r\n"), "Flow Duration");
+  EXPECT_EQ(trim(" \t "), "");
+}
+
+TEST(Text, SplitKeepsEmptyParts) {
+  EXPECT_EQ(split("a,,b,", ','), (std::vector<std::string_view>{"a", "", "b", ""}));
+}
+
+TEST(Text, SuggestsOnlyWhatIsClose) {
+  const std::vector<std::string> verbs = {"flows", "train", "detect"};
+  EXPECT_EQ(closest("detetc", verbs), "detect");
+  EXPECT_EQ(closest("Flow", verbs), "flows");
+  EXPECT_EQ(closest("serve", verbs), std::nullopt);
+  EXPECT_EQ(did_you_mean("trian", verbs), ", did you mean 'train'?");
+  EXPECT_EQ(did_you_mean("xyz", verbs), "");
+}
+
+TEST(Text, GroupsThousands) {
+  EXPECT_EQ(with_thousands(0), "0");
+  EXPECT_EQ(with_thousands(999), "999");
+  EXPECT_EQ(with_thousands(1000), "1,000");
+  EXPECT_EQ(with_thousands(1234567), "1,234,567");
+}
+
+TEST(Text, WritesMomentsAsUtc) {
+  EXPECT_EQ(iso8601(0), "1970-01-01T00:00:00.000000Z");
+  EXPECT_EQ(iso8601(951'782'400'000'000), "2000-02-29T00:00:00.000000Z");
+  EXPECT_EQ(iso8601(1'795'261'289'123'456), "2026-11-21T11:41:29.123456Z");
+  EXPECT_EQ(iso8601(-1), "1969-12-31T23:59:59.999999Z");
+}
+
+}  // namespace
+}  // namespace nidus
