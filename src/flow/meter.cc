@@ -1,0 +1,167 @@
+#include "flow/meter.h"
+
+#include <algorithm>
+#include <array>
+#include <random>
+#include <vector>
+
+#include "base/check.h"
+#include "flow/internal/adapt.h"
+#include "flow/internal/flow_table.h"
+#include "flow/internal/hash.h"
+#include "flow/internal/rules.h"
+
+namespace nidus::flow {
+namespace {
+
+// Offsets inside a flow are 32-bit microseconds; a little room is left for packets out of order.
+constexpr std::int64_t kActiveTimeoutMaxUs = 4'294'000'000;
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+std::size_t share(std::size_t whole) { return (whole + Meter::kShards - 1) / Meter::kShards; }
+
+void append_setting(std::string& out, std::string_view name,
+                    const std::optional<std::chrono::microseconds>& value) {
+  if (!value) return;
+  out += ' ';
+  out += name;
+  out += '=';
+  const std::int64_t us = value->count();
+  out += us % 1'000'000 == 0 ? std::to_string(us / 1'000'000) + "s" : std::to_string(us) + "us";
+}
+
+}  // namespace
+
+std::string_view name(EndReason reason) {
+  switch (reason) {
+    case EndReason::fin: return "fin";
+    case EndReason::rst: return "rst";
+    case EndReason::active: return "active";
+    case EndReason::idle: return "idle";
+    case EndReason::evicted: return "evicted";
+    case EndReason::end_of_input: return "end_of_input";
+    case EndReason::partial: return "partial";
+  }
+  return "";
+}
+
+bool earlier(const FlowRecord& a, const FlowRecord& b) {
+  if (a.start_us != b.start_us) return a.start_us < b.start_us;
+  if (a.tuple != b.tuple) return a.tuple < b.tuple;
+  return a.last_us < b.last_us;
+}
+
+struct Meter::Impl {
+  explicit Impl(MeterOptions given) : options(given), rules(rules_of(given.profile)), adapter(rules, given.separate_vlans) {
+    if (options.active_timeout) {
+      *options.active_timeout = std::clamp(*options.active_timeout, std::chrono::microseconds(0),
+                                           std::chrono::microseconds(kActiveTimeoutMaxUs));
+    }
+    const std::uint64_t seed = options.hash_seed ? *options.hash_seed : random_seed();
+    for (std::size_t i = 0; i < kShards; ++i) {
+      shards[i].table = std::make_unique<FlowTable>(options, rules, seed, share(options.flows_max),
+                                                    share(options.one_packet_flows_max),
+                                                    share(options.remainders_max));
+    }
+  }
+
+  // A new block begins with the first packet after collect().
+  void begin_block() {
+    if (collecting) return;
+    collecting = true;
+    for (auto& shard : shards) shard.table->clear_ended();
+  }
+
+  struct alignas(64) Shard {
+    std::unique_ptr<FlowTable> table;
+    std::vector<net::Packet> inbox;
+  };
+
+  MeterOptions options;
+  Rules rules;
+  Adapter adapter;
+  std::array<Shard, kShards> shards;
+  std::vector<const FlowRecord*> collected;
+  std::int64_t now_us = INT64_MIN;
+  std::uint64_t ignored = 0;
+  bool collecting = false;
+  bool finishing = false;
+};
+
+Meter::Meter(MeterOptions options) : impl_(std::make_unique<Impl>(options)) {}
+Meter::~Meter() = default;
+Meter::Meter(Meter&&) noexcept = default;
+
+void Meter::route(const net::Packet& packet) {
+  impl_->begin_block();
+  net::Packet adapted = packet;
+  if (!impl_->adapter.adapt(adapted)) {
+    ++impl_->ignored;
+    return;
+  }
+  impl_->now_us = std::max(impl_->now_us, adapted.time.microseconds());
+  impl_->shards[shard_of(adapted.tuple)].inbox.push_back(adapted);
+}
+
+void Meter::advance(Timestamp now) {
+  impl_->begin_block();
+  impl_->now_us = std::max(impl_->now_us, now.microseconds());
+}
+
+void Meter::finish() {
+  impl_->begin_block();
+  impl_->finishing = true;
+}
+
+void Meter::run(std::size_t shard) {
+  CHECK(shard < kShards);
+  auto& mine = impl_->shards[shard];
+  mine.table->add(mine.inbox);
+  mine.inbox.clear();
+  if (impl_->options.sweep && impl_->now_us != INT64_MIN) mine.table->advance(impl_->now_us);
+  if (impl_->finishing) mine.table->finish();
+}
+
+std::span<const FlowRecord* const> Meter::collect() {
+  impl_->collected.clear();
+  for (const auto& shard : impl_->shards) {
+    for (const FlowRecord& record : shard.table->ended()) impl_->collected.push_back(&record);
+  }
+  std::sort(impl_->collected.begin(), impl_->collected.end(),
+            [](const FlowRecord* a, const FlowRecord* b) { return earlier(*a, *b); });
+  impl_->collecting = false;
+  impl_->finishing = false;
+  return impl_->collected;
+}
+
+std::span<const PacketStep> Meter::steps(const FlowRecord& record) const {
+  if (record.sequence_packets == 0) return {};
+  return std::span(impl_->shards[shard_of(record.tuple)].table->steps())
+      .subspan(record.sequence_at, record.sequence_packets);
+}
+
+MeterStatistics Meter::statistics() const {
+  MeterStatistics statistics;
+  statistics.packets_ignored = impl_->ignored;
+  for (const auto& shard : impl_->shards) shard.table->add_to(statistics);
+  return statistics;
+}
+
+const MeterOptions& Meter::options() const { return impl_->options; }
+
+std::string Meter::description() const {
+  const MeterOptions& o = impl_->options;
+  std::string out(name(o.profile));
+  append_setting(out, "active", o.active_timeout);
+  append_setting(out, "idle", o.idle_timeout);
+  append_setting(out, "linger", o.tcp_linger);
+  if (o.partial_after_packets != 0) out += " partial=" + std::to_string(o.partial_after_packets);
+  if (o.separate_vlans) out += " vlans";
+  return out;
+}
+
+}  // namespace nidus::flow
