@@ -1,0 +1,154 @@
+"""The command line of the lab."""
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from . import attacks, guard, install, sandbox, selfcheck, session
+
+
+def main(words):
+    parser = argparse.ArgumentParser(prog="lab/lab", description="Makes labelled captures out of real programs in network "
+                                     "namespaces of its own. Needs root; reaches nothing outside.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    one = verbs.add_parser("make", help="make one capture")
+    one.add_argument("--seed", type=int, default=1)
+    one.add_argument("--name", help="file name without .pcap (default: from seed and scenario)")
+    _common(one)
+    many = verbs.add_parser("suite", help="make a capture for each of many seeds")
+    many.add_argument("--seeds", default="1-8", help="such as 1-20 or 1,4,9 (default: 1-8)")
+    many.add_argument("--jobs", type=int, default=2, help="captures at a time (default: 2)")
+    _common(many, scenario=None)
+    verbs.add_parser("list", help="list the scenarios")
+    verbs.add_parser("install", help="install the Debian packages the lab needs")
+    verbs.add_parser("clean", help="remove what a killed lab left")
+    check = verbs.add_parser("selfcheck", help="make a short capture and see whether its rules fit its packets")
+    check.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(words)
+    try:
+        return globals()[f"_{options.verb}"](options)
+    except (guard.Refused, RuntimeError, ValueError) as reason:
+        print(f"lab: {reason}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _common(parser, scenario="mix"):
+    parser.add_argument("--scenario", default=scenario, metavar="NAME[,NAME...]",
+                        help="see `lab/lab list` " + ("(default: mix)" if scenario else "(default: a round of all of them)"))
+    parser.add_argument("--duration", type=float, default=60, help="seconds of traffic, 10 to 300 (default: 60)")
+    parser.add_argument("--out", default="lab-out", metavar="DIR")
+    parser.add_argument("--snap", type=int, default=256, help="bytes kept of each packet (default: 256)")
+    parser.add_argument("--calm", type=float, default=1.0, help="stretches the pauses of honest people (default: 1)")
+
+
+def _make(options):
+    if not 10 <= options.duration <= 300:
+        raise ValueError("--duration must lie between 10 and 300 seconds")
+    session.choose(options.scenario, options.seed, options.duration)  # Unknown names are told before anything is made.
+    options.out = os.path.abspath(options.out)
+    if not sandbox.inside():
+        _need_root()
+        words = sandbox.command(["make", *_words(options), "--seed", str(options.seed), *(["--name", options.name] if options.name else [])])
+        os.execvp(words[0], words)
+    guard.check_away_from_host(guard.own_namespace(), sandbox.outside_network())
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    made = session.Session(options.seed, options.scenario, options.duration, options.out, options.snap, options.name, options.calm).make()
+    print(f"{made}: {os.path.getsize(made) / 1e6:.1f} MB")
+    return 0
+
+
+def _suite(options):
+    _need_root()
+    seeds = _seeds(options.seeds)
+    waiting, live, failed = list(seeds), {}, []
+    try:
+        while waiting or live:
+            while waiting and len(live) < max(1, options.jobs):
+                seed = waiting.pop(0)
+                options_scenario = options.scenario or ROUND[seed % len(ROUND)]
+                words = sandbox.command(["make", *_words(options, options_scenario), "--seed", str(seed)])
+                live[seed] = subprocess.Popen(words, stdin=subprocess.DEVNULL)
+                time.sleep(1)
+            for seed, process in list(live.items()):
+                if process.poll() is not None:
+                    del live[seed]
+                    if process.returncode:
+                        failed.append(seed)
+            time.sleep(0.2)
+    finally:
+        for process in live.values():  # The room dies with its parent.
+            process.kill()
+    if failed:
+        print(f"lab: failed seeds: {failed}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+# What a suite makes when no scenario is named: mostly mixtures, each family by itself, and days without attacks.
+ROUND = ("mix", "benign", "mix", "dos", "mix", "port_scan", "mix", "ddos", "mix", "web_attack", "mix", "brute_force", "mix", "botnet",
+         "mix", "exfiltration", "mix", "benign", "mix", "infiltration,port_scan,botnet")
+
+
+def _list(_):
+    print("benign          honest traffic only\nmix             some of everything, chosen by the seed")
+    for family, names in session.families().items():
+        print(f"{family:15} some of these, chosen by the seed:")
+        for name in names:
+            one = attacks.REGISTRY[name]
+            print(f"  {name:22} {' '.join(one.needs)}")
+    return 0
+
+
+def _install(_):
+    _need_root()
+    return install.install()
+
+
+def _clean(_):
+    """Rooms vanish with their processes; only a room's processes could be left, and only if their parent was stopped oddly."""
+    left = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                ours = f"{sandbox.MARK}=".encode() in file.read()
+            apart = os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid")
+        except OSError:
+            continue
+        if ours and apart:
+            left += 1
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    print(f"{left} processes ended")
+    return 0
+
+
+def _selfcheck(options):
+    return selfcheck.main(options.seed)
+
+
+def _words(options, scenario=None):
+    return ["--scenario", scenario or options.scenario, "--duration", str(options.duration), "--out", os.path.abspath(options.out), "--snap",
+            str(options.snap), "--calm", str(options.calm)]
+
+
+def _seeds(text):
+    found = []
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        found += range(int(low), int(high or low) + 1)
+    return found
+
+
+def _need_root():
+    if os.geteuid():
+        raise RuntimeError("network namespaces need root")
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
