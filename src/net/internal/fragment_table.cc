@@ -67,15 +67,11 @@ FragmentTable::Datagram& FragmentTable::find(const internal::FragmentPart& part,
   FiveTuple key = part.tuple;
   key.source_port = key.destination_port = 0;
   auto& bucket = buckets_[hash(key, part.id) & (buckets_.size() - 1)];
-  Datagram* room = nullptr;
+  Datagram* room = &bucket.front();
   for (Datagram& datagram : bucket) {
     if (datagram.used && expired(datagram, now)) datagram.used = false;
     if (datagram.used && datagram.id == part.id && datagram.key == key) return datagram;
-    if (!datagram.used) {
-      room = &datagram;
-    } else if (room == nullptr || (room->used && datagram.last_ns < room->last_ns)) {
-      room = &datagram;
-    }
+    if (room->used && (!datagram.used || datagram.last_ns < room->last_ns)) room = &datagram;
   }
   evicted = room->used;
   *room = {};
