@@ -19,8 +19,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 double real(std::uint64_t n) { return static_cast<double>(n); }
 double ratio(double a, double b) { return b == 0 ? 0 : a / b; }
 
-// Sample variance from integer sums: (n Σx² - (Σx)²) / (n (n - 1)), the numerator exact in 128 bits, so the result
-// does not depend on the order of the packets.
+// Sample variance from integer sums: (n Σx² - (Σx)²) / (n (n - 1)), the numerator exact in 128 bits, so the
+// result does not depend on the order of the packets.
 double variance(std::uint64_t n, std::uint64_t sum, std::uint64_t sum_of_squares) {
   if (n < 2) return 0;
   const uint128 whole = static_cast<uint128>(n) * sum_of_squares;
@@ -33,7 +33,8 @@ struct Spread {
   double mean, std, max, min;
 };
 
-Spread spread(std::uint64_t n, std::uint64_t sum, std::uint64_t squared, std::uint32_t min, std::uint32_t max) {
+Spread spread(std::uint64_t n, std::uint64_t sum, std::uint64_t squared, std::uint32_t min,
+              std::uint32_t max) {
   if (n == 0) return {0, 0, 0, 0};
   return {real(sum) / real(n), std::sqrt(variance(n, sum, squared)), real(max), real(min)};
 }
@@ -74,7 +75,8 @@ struct Sums {
 Sums sums_of(const FlowRecord& r) {
   const auto &f = r.forward(), &b = r.reverse();
   return {r.packets(), f.payload_bytes + b.payload_bytes, f.payload_bytes_squared + b.payload_bytes_squared,
-          std::min(f.payload_bytes_min, b.payload_bytes_min), std::max(f.payload_bytes_max, b.payload_bytes_max)};
+          std::min(f.payload_bytes_min, b.payload_bytes_min),
+          std::max(f.payload_bytes_max, b.payload_bytes_max)};
 }
 
 Spread gaps_of(const DirectionCounters& d) {
@@ -84,8 +86,8 @@ Spread gaps_of(const DirectionCounters& d) {
 
 void fill_direction(Row& row, const DirectionCounters& d, Feature len_max, Feature iat_total, Feature psh,
                     Feature urg, Feature rst, Feature header) {
-  row.lengths_at(len_max,
-                 spread(d.packets, d.payload_bytes, d.payload_bytes_squared, d.payload_bytes_min, d.payload_bytes_max));
+  row.lengths_at(len_max, spread(d.packets, d.payload_bytes, d.payload_bytes_squared, d.payload_bytes_min,
+                                 d.payload_bytes_max));
   row[iat_total] = d.packets < 2 ? 0 : real(d.last_us - d.first_us);
   row.spread_at(static_cast<Feature>(static_cast<int>(iat_total) + 1), gaps_of(d));
   row[psh] = d.psh;
@@ -101,11 +103,12 @@ void fill_bulk(Row& row, const DirectionCounters& d, Feature bytes, Feature pack
 }
 
 void fill_subflow(Row& row, const FlowRecord& r, double divisor, bool whole) {
-  const double values[] = {real(r.forward().packets), real(r.forward().payload_bytes), real(r.reverse().packets),
-                           real(r.reverse().payload_bytes)};
+  const double values[] = {real(r.forward().packets), real(r.forward().payload_bytes),
+                           real(r.reverse().packets), real(r.reverse().payload_bytes)};
   for (int i = 0; i < 4; ++i) {
     const double share = ratio(values[i], divisor);
-    row[static_cast<Feature>(static_cast<int>(Feature::subflow_fwd_pkts) + i)] = whole ? std::trunc(share) : share;
+    row[static_cast<Feature>(static_cast<int>(Feature::subflow_fwd_pkts) + i)] =
+        whole ? std::trunc(share) : share;
   }
 }
 
@@ -132,9 +135,8 @@ void compute_native(const FlowRecord& r, Row& row) {
   row[Feature::flow_pkts_s] = ratio(real(all.packets), seconds);
   row[Feature::fwd_pkts_s] = ratio(f.packets, seconds);
   row[Feature::bwd_pkts_s] = ratio(b.packets, seconds);
-  row.spread_at(Feature::flow_iat_mean,
-                spread(all.packets - 1, static_cast<std::uint64_t>(r.duration_us()), r.gap_us_squared, r.gap_us_min,
-                       r.gap_us_max));
+  row.spread_at(Feature::flow_iat_mean, spread(all.packets - 1, static_cast<std::uint64_t>(r.duration_us()),
+                                               r.gap_us_squared, r.gap_us_min, r.gap_us_max));
   row[Feature::len_min] = all.min;
   row[Feature::len_max] = all.max;
   row[Feature::len_mean] = real(all.bytes) / real(all.packets);
@@ -213,8 +215,9 @@ void compute_published(const FlowRecord& r, Row& row) {
   row[Feature::urg_cnt] = has(fin);
   row[Feature::cwr_cnt] = has(urg);
   row[Feature::ece_cnt] = has(cwr);
-  for (const Feature dead : {Feature::fwd_bulk_bytes_avg, Feature::fwd_bulk_pkts_avg, Feature::fwd_bulk_rate_avg,
-                             Feature::bwd_bulk_bytes_avg, Feature::bwd_bulk_pkts_avg, Feature::bwd_bulk_rate_avg}) {
+  for (const Feature dead :
+       {Feature::fwd_bulk_bytes_avg, Feature::fwd_bulk_pkts_avg, Feature::fwd_bulk_rate_avg,
+        Feature::bwd_bulk_bytes_avg, Feature::bwd_bulk_pkts_avg, Feature::bwd_bulk_rate_avg}) {
     row[dead] = 0;  // B7
   }
   fill_subflow(row, r, 1, false);  // B10
@@ -238,8 +241,9 @@ void compute_fork(Profile profile, const FlowRecord& r, Row& row) {
     divide_by_zero_as_java(r, row);
     if (r.packets() == 1) row.spread_at(Feature::flow_iat_mean, {kNaN, kNaN, kNaN, kNaN});
     fill_subflow(row, r, real(r.packets()), true);  // B11
-    for (const Feature bulk : {Feature::fwd_bulk_bytes_avg, Feature::fwd_bulk_pkts_avg, Feature::fwd_bulk_rate_avg,
-                               Feature::bwd_bulk_bytes_avg, Feature::bwd_bulk_pkts_avg, Feature::bwd_bulk_rate_avg}) {
+    for (const Feature bulk :
+         {Feature::fwd_bulk_bytes_avg, Feature::fwd_bulk_pkts_avg, Feature::fwd_bulk_rate_avg,
+          Feature::bwd_bulk_bytes_avg, Feature::bwd_bulk_pkts_avg, Feature::bwd_bulk_rate_avg}) {
       row[bulk] = std::trunc(row[bulk]);
     }
     if (!r.first_is_reverse && r.first_payload_bytes > 0) row[Feature::fwd_act_data_pkts] -= 1;  // B23
@@ -261,7 +265,8 @@ void compute_features(Profile profile, const FlowRecord& record, FeatureRow& val
   compute_native(record, row);
   switch (profile) {
     case Profile::native:
-    case Profile::nsl_kdd: return;
+    case Profile::nsl_kdd:
+      return;
     case Profile::cic2017:
     case Profile::cic2018:
       compute_published(record, row);
@@ -270,7 +275,9 @@ void compute_features(Profile profile, const FlowRecord& record, FeatureRow& val
       }
       return;
     case Profile::cns2022:
-    case Profile::cic_fixed: compute_fork(profile, record, row); return;
+    case Profile::cic_fixed:
+      compute_fork(profile, record, row);
+      return;
   }
 }
 

@@ -38,13 +38,20 @@ void append_setting(std::string& out, std::string_view name,
 
 std::string_view name(EndReason reason) {
   switch (reason) {
-    case EndReason::fin: return "fin";
-    case EndReason::rst: return "rst";
-    case EndReason::active: return "active";
-    case EndReason::idle: return "idle";
-    case EndReason::evicted: return "evicted";
-    case EndReason::end_of_input: return "end_of_input";
-    case EndReason::partial: return "partial";
+    case EndReason::fin:
+      return "fin";
+    case EndReason::rst:
+      return "rst";
+    case EndReason::active:
+      return "active";
+    case EndReason::idle:
+      return "idle";
+    case EndReason::evicted:
+      return "evicted";
+    case EndReason::end_of_input:
+      return "end_of_input";
+    case EndReason::partial:
+      return "partial";
   }
   return "";
 }
@@ -56,16 +63,17 @@ bool earlier(const FlowRecord& a, const FlowRecord& b) {
 }
 
 struct Meter::Impl {
-  explicit Impl(MeterOptions given) : options(given), rules(rules_of(given.profile)), adapter(rules, given.separate_vlans) {
+  explicit Impl(MeterOptions given)
+      : options(given), rules(rules_of(given.profile)), adapter(rules, given.separate_vlans) {
     if (options.active_timeout) {
       *options.active_timeout = std::clamp(*options.active_timeout, std::chrono::microseconds(0),
                                            std::chrono::microseconds(kActiveTimeoutMaxUs));
     }
     const std::uint64_t seed = options.hash_seed ? *options.hash_seed : random_seed();
     for (std::size_t i = 0; i < kShards; ++i) {
-      shards[i].table = std::make_unique<FlowTable>(options, rules, seed, share(options.flows_max),
-                                                    share(options.one_packet_flows_max),
-                                                    share(options.remainders_max));
+      shards[i].table =
+          std::make_unique<FlowTable>(options, rules, seed, share(options.flows_max),
+                                      share(options.one_packet_flows_max), share(options.remainders_max));
     }
   }
 

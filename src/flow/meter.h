@@ -18,15 +18,15 @@ namespace nidus::flow {
 struct MeterOptions {
   Profile profile = Profile::native;
 
-  // A longer flow is cut here and its continuation metered as another. At most 4,294 s: offsets inside a flow are
-  // 32-bit microseconds. 0 = never, which only nsl_kdd chooses. All profiles but that one: 120 s.
+  // A longer flow is cut here and its continuation metered as another. At most 4,294 s: offsets inside a flow
+  // are 32-bit microseconds. 0 = never, which only nsl_kdd chooses. All profiles but that one: 120 s.
   std::optional<std::chrono::microseconds> active_timeout;
 
   // A flow silent for this long ends. 0 = never: the CIC tools have no such limit.
   std::optional<std::chrono::microseconds> idle_timeout;
 
-  // A closed TCP connection waits this long for stragglers. Unset: until the active timeout, as the tools do that
-  // read whole captures; a live sensor sets 5 s.
+  // A closed TCP connection waits this long for stragglers. Unset: until the active timeout, as the tools do
+  // that read whole captures; a live sensor sets 5 s.
   std::optional<std::chrono::microseconds> tcp_linger;
 
   // Live flows held at once: 512 bytes each, and 96 for those that have had one packet. When full, the oldest
@@ -52,31 +52,31 @@ struct MeterOptions {
 };
 
 struct MeterStatistics {
-  std::uint64_t packets = 0;            // counted into a flow
-  std::uint64_t packets_ignored = 0;    // not of the profile's kind, e.g. IPv6 where it reads IPv4 only
+  std::uint64_t packets = 0;          // counted into a flow
+  std::uint64_t packets_ignored = 0;  // not of the profile's kind, e.g. IPv6 where it reads IPv4 only
   std::uint64_t packets_out_of_order = 0;
-  std::uint64_t flows = 0;              // records given, partial ones not counted
+  std::uint64_t flows = 0;  // records given, partial ones not counted
   std::uint64_t flows_partial = 0;
   std::uint64_t flows_evicted = 0;
-  std::uint64_t flows_unwritten = 0;    // one packet, in a profile that writes none of those
+  std::uint64_t flows_unwritten = 0;  // one packet, in a profile that writes none of those
   std::uint64_t remainders_dropped = 0;
   std::uint64_t live_flows = 0;
   std::uint64_t live_one_packet_flows = 0;
-  std::uint64_t bytes_in_use = 0;       // pools and index
+  std::uint64_t bytes_in_use = 0;  // pools and index
 };
 
 // Groups packets into bidirectional flows and yields a FlowRecord when one ends.
 //
 // Packets come in blocks. Inside, flows are spread over a fixed number of shards by their five-tuple, so that
-// several threads can work without sharing anything, and so that records, evictions included, are the same for
-// any number of threads:
+// several threads can work without sharing anything, and so that records, evictions included, are the same
+// for any number of threads:
 //
 //   for (each packet of a block) meter.route(packet);        // one thread
 //   for (shard = 0 … kShards - 1) meter.run(shard);          // in parallel, if the caller likes
 //   for (const FlowRecord* record : meter.collect()) …       // one thread; in order of start
 //
-// The only clock is the time of the packets, and that of advance(). A packet older than its predecessor is counted
-// as if it had arrived at its flow's latest time.
+// The only clock is the time of the packets, and that of advance(). A packet older than its predecessor is
+// counted as if it had arrived at its flow's latest time.
 class Meter {
  public:
   static constexpr std::size_t kShards = 16;
@@ -105,7 +105,8 @@ class Meter {
   MeterStatistics statistics() const;
   const MeterOptions& options() const;
 
-  // "native", or with the settings that differ from the profile's: "native active=60s". Stored with every table.
+  // "native", or with the settings that differ from the profile's: "native active=60s". Stored with every
+  // table.
   std::string description() const;
 
  private:

@@ -6,12 +6,18 @@ namespace nidus::flow {
 
 std::string_view name(Profile profile) {
   switch (profile) {
-    case Profile::native: return "native";
-    case Profile::cic2017: return "cic2017";
-    case Profile::cic2018: return "cic2018";
-    case Profile::cns2022: return "cns2022";
-    case Profile::cic_fixed: return "cic-fixed";
-    case Profile::nsl_kdd: return "nsl-kdd";
+    case Profile::native:
+      return "native";
+    case Profile::cic2017:
+      return "cic2017";
+    case Profile::cic2018:
+      return "cic2018";
+    case Profile::cns2022:
+      return "cns2022";
+    case Profile::cic_fixed:
+      return "cic-fixed";
+    case Profile::nsl_kdd:
+      return "nsl-kdd";
   }
   return "";
 }

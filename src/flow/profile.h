@@ -7,8 +7,8 @@
 
 namespace nidus::flow {
 
-// How flows are cut and features defined. A model only works on features computed the way its training set was,
-// so the profile is part of every detector and of every table of flows.
+// How flows are cut and features defined. A model only works on features computed the way its training set
+// was, so the profile is part of every detector and of every table of flows.
 //
 //   native     ours: the corrected definitions with their remaining defects repaired. The default.
 //   cic2017    CIC-IDS2017 as published, flaws included

@@ -7,8 +7,8 @@
 
 namespace nidus::flow {
 
-// Why a flow ended. A TCP connection that had closed (FIN from both sides and its acknowledgement, or RST) says so
-// whatever moved it out of the table afterwards.
+// Why a flow ended. A TCP connection that had closed (FIN from both sides and its acknowledgement, or RST)
+// says so whatever moved it out of the table afterwards.
 enum class EndReason : std::uint8_t {
   fin,
   rst,
@@ -22,9 +22,9 @@ std::string_view name(EndReason reason);
 
 enum class Direction : std::uint8_t { forward = 0, reverse = 1 };
 
-// What is kept for each direction of a flow. Lengths are bytes, times whole microseconds; offsets count from the
-// start of the flow. Sums are integers, so they do not depend on order, batches or threads (features.cc turns
-// them into means and deviations).
+// What is kept for each direction of a flow. Lengths are bytes, times whole microseconds; offsets count from
+// the start of the flow. Sums are integers, so they do not depend on order, batches or threads (features.cc
+// turns them into means and deviations).
 struct DirectionCounters {
   std::uint64_t payload_bytes = 0;
   std::uint64_t payload_bytes_squared = 0;  // sum of squares
@@ -44,7 +44,8 @@ struct DirectionCounters {
   std::uint32_t psh = 0, urg = 0, rst = 0, fin = 0;
   std::uint32_t retransmissions = 0;
   std::uint32_t next_sequence = 0;  // highest TCP sequence number seen, plus length
-  // Bulk transfers: at least four packets with payload, no gap over a second, none from the other side between.
+  // Bulk transfers: at least four packets with payload, no gap over a second, none from the other side
+  // between.
   std::uint32_t bulk_start_us = 0;
   std::uint32_t bulk_last_us = 0;  // of any packet with payload, in a bulk or not
   std::uint32_t bulk_size = 0;
@@ -56,7 +57,7 @@ struct DirectionCounters {
   std::uint8_t bulk_count = 0;  // packets of the open bulk, counted up to 5; 0 = none open
   std::uint8_t has_window : 1 = 0;
   std::uint8_t has_sequence : 1 = 0;
-  std::uint8_t state : 3 = 0;   // Zeek's endpoint state, see conn_state.h
+  std::uint8_t state : 3 = 0;  // Zeek's endpoint state, see conn_state.h
   std::uint8_t reserved = 0;
   std::uint16_t history_seen = 0;  // letters of Zeek's history already noted for this side
 };
@@ -78,7 +79,7 @@ struct DurationSums {
 // One step of a flow's packet sequence, for models that read the first packets.
 struct PacketStep {
   std::uint32_t payload_bytes = 0;
-  std::uint32_t gap_us : 31 = 0;   // since the flow's previous packet, saturating
+  std::uint32_t gap_us : 31 = 0;  // since the flow's previous packet, saturating
   std::uint32_t reverse : 1 = 0;
 };
 
@@ -98,23 +99,23 @@ struct FlowRecord {
   std::uint32_t syn = 0, ack = 0, ece = 0, cwr = 0;
   DurationSums active;
   DurationSums idle;
-  std::uint32_t active_start_us = 0;   // offset
-  std::uint32_t long_gaps = 0;         // gaps over one second
+  std::uint32_t active_start_us = 0;  // offset
+  std::uint32_t long_gaps = 0;        // gaps over one second
   std::uint32_t first_payload_bytes = 0;
-  std::uint32_t sequence_at = 0;       // into the meter's steps, see Meter::steps()
-  std::uint8_t icmp_type = 0;          // of the first packet
+  std::uint32_t sequence_at = 0;  // into the meter's steps, see Meter::steps()
+  std::uint8_t icmp_type = 0;     // of the first packet
   std::uint8_t icmp_code = 0;
-  std::uint8_t first_flags = 0;        // TCP flags of the first packet
-  std::uint8_t tcp_state = 0;          // teardown: see internal/update.h
+  std::uint8_t first_flags = 0;  // TCP flags of the first packet
+  std::uint8_t tcp_state = 0;    // teardown: see internal/update.h
   EndReason end_reason = EndReason::end_of_input;
   std::uint8_t sequence_packets = 0;
   std::uint8_t first_is_reverse : 1 = 0;
-  std::uint8_t continues : 1 = 0;      // continues a flow that a timeout cut
+  std::uint8_t continues : 1 = 0;  // continues a flow that a timeout cut
   std::uint8_t closed_by_rst : 1 = 0;
   std::uint8_t partial_given : 1 = 0;
-  std::uint8_t bad_fragments = 0;      // saturating
+  std::uint8_t bad_fragments = 0;  // saturating
   std::uint8_t history_length = 0;
-  char history[kHistoryLength] = {};   // Zeek's letters, cut when full
+  char history[kHistoryLength] = {};  // Zeek's letters, cut when full
 
   const DirectionCounters& forward() const { return direction[0]; }
   const DirectionCounters& reverse() const { return direction[1]; }

@@ -8,8 +8,8 @@
 
 namespace nidus::flow {
 
-// Makes of a decoded packet what the profile's tool would have seen of it. Sees every packet in capture order, as
-// one defect carries over from packet to packet. False if the profile does not read such packets.
+// Makes of a decoded packet what the profile's tool would have seen of it. Sees every packet in capture
+// order, as one defect carries over from packet to packet. False if the profile does not read such packets.
 class Adapter {
  public:
   Adapter(const Rules& rules, bool separate_vlans) : rules_(rules), separate_vlans_(separate_vlans) {}

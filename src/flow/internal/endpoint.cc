@@ -2,12 +2,15 @@
 
 namespace nidus::flow {
 
-void track_endpoints(FlowRecord& record, Direction direction, std::uint8_t flags, std::uint32_t payload_bytes) {
+void track_endpoints(FlowRecord& record, Direction direction, std::uint8_t flags,
+                     std::uint32_t payload_bytes) {
   using namespace net::tcp_flag;
   auto& sender = record.direction[static_cast<int>(direction)];
   auto& peer = record.direction[1 - static_cast<int>(direction)];
   const auto get = [](const DirectionCounters& side) { return static_cast<Endpoint>(side.state); };
-  const auto set = [](DirectionCounters& side, Endpoint e) { side.state = static_cast<std::uint8_t>(e) & 7u; };
+  const auto set = [](DirectionCounters& side, Endpoint e) {
+    side.state = static_cast<std::uint8_t>(e) & 7u;
+  };
   const bool originator = direction == Direction::forward;
 
   if ((flags & syn) && (flags & (fin | rst))) note(record, direction, Letter::q);

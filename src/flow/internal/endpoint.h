@@ -6,7 +6,8 @@
 
 namespace nidus::flow {
 
-// Zeek's states of a TCP endpoint (features specification, 13.1). For UDP only inactive and established are used.
+// Zeek's states of a TCP endpoint (features specification, 13.1). For UDP only inactive and established are
+// used.
 enum class Endpoint : std::uint8_t { inactive, syn_sent, syn_ack_sent, partial, established, closed, reset };
 
 // Letters of Zeek's history; the bit of a letter in DirectionCounters::history_seen.
@@ -25,6 +26,7 @@ inline void note(FlowRecord& record, Direction direction, Letter letter) {
 }
 
 // Moves the two endpoint states by one TCP packet.
-void track_endpoints(FlowRecord& record, Direction direction, std::uint8_t flags, std::uint32_t payload_bytes);
+void track_endpoints(FlowRecord& record, Direction direction, std::uint8_t flags,
+                     std::uint32_t payload_bytes);
 
 }  // namespace nidus::flow

@@ -10,9 +10,10 @@
 
 namespace nidus::flow {
 
-// Finds the slot of a flow by hash: buckets of one cache line, eight 16-bit tags compared at once, eight slots.
-// What does not fit goes to the next bucket; each bucket counts how many entries wanted it and went on, so a
-// search ends early and deleting leaves no tombstones. Knows nothing of tuples: the caller compares them.
+// Finds the slot of a flow by hash: buckets of one cache line, eight 16-bit tags compared at once, eight
+// slots. What does not fit goes to the next bucket; each bucket counts how many entries wanted it and went
+// on, so a search ends early and deleting leaves no tombstones. Knows nothing of tuples: the caller compares
+// them.
 class FlowIndex {
  public:
   explicit FlowIndex(std::uint64_t seed) : seed_(seed), buckets_(kFirstBuckets) {}

@@ -11,8 +11,8 @@
 namespace nidus::flow {
 namespace {
 
-// Packets that are looked up together, so that the cache lines of one arrive while others are counted. Measured
-// here: 16 is enough for the loads in flight that a core sustains, 64 no better.
+// Packets that are looked up together, so that the cache lines of one arrive while others are counted.
+// Measured here: 16 is enough for the loads in flight that a core sustains, 64 no better.
 constexpr std::size_t kBatch = 32;
 
 constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
@@ -25,12 +25,14 @@ bool opposite_direction(const net::FiveTuple& a, const net::FiveTuple& b) {
          a.vlan == b.vlan;
 }
 
-bool ready(const FlowRecord& record) { return record.tcp_state == static_cast<std::uint8_t>(Teardown::ready); }
+bool ready(const FlowRecord& record) {
+  return record.tcp_state == static_cast<std::uint8_t>(Teardown::ready);
+}
 
 }  // namespace
 
-FlowTable::FlowTable(const MeterOptions& options, const Rules& rules, std::uint64_t seed, std::size_t flows_max,
-                     std::size_t singles_max, std::size_t remainders_max)
+FlowTable::FlowTable(const MeterOptions& options, const Rules& rules, std::uint64_t seed,
+                     std::size_t flows_max, std::size_t singles_max, std::size_t remainders_max)
     : options_(options),
       rules_(rules),
       active_us_(options.active_timeout ? options.active_timeout->count() : rules.active_timeout_us),
@@ -82,7 +84,7 @@ FlowTable::Match FlowTable::find(std::uint64_t hash, const net::FiveTuple& tuple
     if (opposite_direction(there, tuple)) {
       // Tools that compare addresses only take traffic between two ports of one host as forward.
       direction = rules_.direction_by_address && tuple.source == tuple.destination ? Direction::forward
-                                                                                    : Direction::reverse;
+                                                                                   : Direction::reverse;
       return true;
     }
     return false;
@@ -109,7 +111,8 @@ void FlowTable::add_one(const net::Packet& packet, std::uint64_t hash) {
     counted_.packets_out_of_order += time_us < start_us;
     const FlowRecord first = record_of(singles_[at]);
     const std::int64_t idle_limit = idle_limit_us(first);
-    if ((active_us_ != 0 && time_us - start_us > active_us_) || (idle_limit != 0 && time_us - start_us > idle_limit)) {
+    if ((active_us_ != 0 && time_us - start_us > active_us_) ||
+        (idle_limit != 0 && time_us - start_us > idle_limit)) {
       const bool active = active_us_ != 0 && time_us - start_us > active_us_;
       end_single(at, active ? EndReason::active : EndReason::idle, hash);
       add_one(packet, hash);
@@ -152,8 +155,8 @@ void FlowTable::add_one(const net::Packet& packet, std::uint64_t hash) {
     }
     return;
   }
-  if (rules_.split_icmp && packet.tuple.protocol == net::protocol::icmp && packet.icmp_type != record.icmp_type &&
-      packet.icmp_code != record.icmp_code) {
+  if (rules_.split_icmp && packet.tuple.protocol == net::protocol::icmp &&
+      packet.icmp_type != record.icmp_type && packet.icmp_code != record.icmp_code) {
     end_live(slot, EndReason::idle, hash);
     open(packet, hash);
     return;
@@ -196,14 +199,6 @@ void FlowTable::count_in(Live& flow, std::uint32_t slot, const net::Packet& pack
 }
 
 void FlowTable::open(const net::Packet& packet, std::uint64_t hash) {
-  const bool ends_at_once = rules_.first_fin_ends && packet.tuple.protocol == net::protocol::tcp &&
-                            (packet.tcp_flags & net::tcp_flag::fin);
-  if (ends_at_once) {
-    FlowRecord record;
-    begin_from(record, packet);
-    emit(record, EndReason::fin, FlowIndex::kNone);
-    return;
-  }
   if (singles_.full()) {
     if (arrived_.empty()) {  // no room for any: meter it as a full flow
       FlowRecord record;
@@ -239,12 +234,16 @@ void FlowTable::open_continuation(const net::Packet& packet, std::uint64_t hash,
   const std::uint8_t protocol = packet.tuple.protocol;
   bool continues = false;
   switch (rules_.continues) {
-    case Rules::Continues::tcp: continues = protocol == net::protocol::tcp; break;
+    case Rules::Continues::tcp:
+      continues = protocol == net::protocol::tcp;
+      break;
     case Rules::Continues::tcp_and_recent_udp:
       continues = protocol == net::protocol::tcp ||
                   (protocol == net::protocol::udp && time_us - remainder.last_us <= rules_.active_timeout_us);
       break;
-    case Rules::Continues::all: continues = true; break;
+    case Rules::Continues::all:
+      continues = true;
+      break;
   }
   const bool new_connection = remainder.closed && (packet.tcp_flags & net::tcp_flag::syn) &&
                               !(rules_.syn_ack_continues && (packet.tcp_flags & net::tcp_flag::ack));
@@ -252,15 +251,12 @@ void FlowTable::open_continuation(const net::Packet& packet, std::uint64_t hash,
     open(packet, hash);
     return;
   }
-  const Direction direction = same_direction(remainder.tuple, packet.tuple) || rules_.continuation_counts_forward
-                                  ? Direction::forward
-                                  : Direction::reverse;
+  const Direction direction =
+      same_direction(remainder.tuple, packet.tuple) || rules_.continuation_counts_forward
+          ? Direction::forward
+          : Direction::reverse;
   FlowRecord record;
   begin(rules_, record, remainder.tuple, packet, direction, true, remainder.connection_start_us);
-  if (rules_.first_fin_ends && protocol == net::protocol::tcp && (packet.tcp_flags & net::tcp_flag::fin)) {
-    emit(record, EndReason::fin, FlowIndex::kNone);
-    return;
-  }
   store_live(record, packet, hash);
 }
 
@@ -285,7 +281,8 @@ void FlowTable::store_live(const FlowRecord& record, const net::Packet& packet, 
   }
 }
 
-void FlowTable::promote(std::uint32_t single, const net::Packet& packet, Direction direction, std::uint64_t hash) {
+void FlowTable::promote(std::uint32_t single, const net::Packet& packet, Direction direction,
+                        std::uint64_t hash) {
   const net::Packet first = packet_of(singles_[single]);
   const std::uint32_t slot = take_live();
   Live& flow = lives_[slot];
@@ -375,8 +372,9 @@ void FlowTable::end_single(std::uint32_t at, EndReason reason, std::uint64_t has
 
 void FlowTable::remember(const FlowRecord& record) {
   const std::uint8_t protocol = record.tuple.protocol;
-  const bool useful = rules_.continues == Rules::Continues::all || protocol == net::protocol::tcp ||
-                      (rules_.continues == Rules::Continues::tcp_and_recent_udp && protocol == net::protocol::udp);
+  const bool useful =
+      rules_.continues == Rules::Continues::all || protocol == net::protocol::tcp ||
+      (rules_.continues == Rules::Continues::tcp_and_recent_udp && protocol == net::protocol::udp);
   if (!useful) return;
   remainders_.put({record.tuple, record.last_us, record.connection_start_us, ready(record)});
 }
@@ -411,7 +409,8 @@ void FlowTable::emit(const FlowRecord& record, EndReason reason, std::uint32_t s
 void FlowTable::note_step(Live& flow, std::uint32_t slot, const net::Packet& packet, Direction direction) {
   FlowRecord& record = flow.record;
   if (record.sequence_packets >= std::min<std::uint32_t>(options_.sequence_packets, 32)) return;
-  const std::int64_t gap = std::clamp<std::int64_t>(packet.time.microseconds() - record.last_us, 0, INT32_MAX);
+  const std::int64_t gap =
+      std::clamp<std::int64_t>(packet.time.microseconds() - record.last_us, 0, INT32_MAX);
   (*sequences_)[slot][record.sequence_packets++] = {
       packet.payload_bytes, static_cast<std::uint32_t>(gap) & 0x7fffffffu, direction == Direction::reverse};
 }
@@ -438,8 +437,10 @@ std::int64_t FlowTable::idle_limit_us(const FlowRecord& record) const {
       const bool unanswered = record.reverse().packets == 0 && (record.first_flags & net::tcp_flag::syn);
       return unanswered ? 120'000'000 : 300'000'000;
     }
-    case net::protocol::udp: return 180'000'000;
-    default: return 30'000'000;
+    case net::protocol::udp:
+      return 180'000'000;
+    default:
+      return 30'000'000;
   }
 }
 
@@ -447,7 +448,8 @@ std::int64_t FlowTable::idle_limit_us(const FlowRecord& record) const {
 std::int64_t FlowTable::deadline_us(const FlowRecord& record) const {
   std::int64_t deadline = active_us_ == 0 ? kNever : record.start_us + active_us_;
   if (one_deadline_) return deadline;
-  if (const std::int64_t idle = idle_limit_us(record); idle != 0) deadline = std::min(deadline, record.last_us + idle);
+  if (const std::int64_t idle = idle_limit_us(record); idle != 0)
+    deadline = std::min(deadline, record.last_us + idle);
   if (linger_us_ != 0 && ready(record)) deadline = std::min(deadline, record.last_us + linger_us_);
   return deadline;
 }

@@ -19,9 +19,9 @@ namespace nidus::flow {
 
 // One shard of the meter: its live flows and the records of those that ended since clear_ended().
 //
-// Flows are of two kinds. Most flows of a scan or a flood never get a second packet, so the first packet alone is
-// kept (Single), and the flow becomes a full one (Live) when the second comes. Both kinds stand in one index and
-// one timer wheel; a slot number with kSingle set is of the first kind.
+// Flows are of two kinds. Most flows of a scan or a flood never get a second packet, so the first packet
+// alone is kept (Single), and the flow becomes a full one (Live) when the second comes. Both kinds stand in
+// one index and one timer wheel; a slot number with kSingle set is of the first kind.
 //
 // Lists say who goes first when there is no room: singles in order of arrival; closed connections in order of
 // closing; open flows by when they were last seen, to the second (a flow is moved at its first packet of a
@@ -108,7 +108,8 @@ class FlowTable {
   List open_, closed_, arrived_;
   TimerWheel timers_;
   Remainders remainders_;
-  // Segments seen, per live slot, for the one profile that counts repetitions. At most kSeenMax for each flow.
+  // Segments seen, per live slot, for the one profile that counts repetitions. At most kSeenMax for each
+  // flow.
   static constexpr std::size_t kSeenMax = 4096;
   std::unordered_map<std::uint32_t, std::unordered_set<std::uint64_t>> seen_;
   std::vector<FlowRecord> ended_;

@@ -29,11 +29,12 @@ inline EndpointWords endpoint_words(const net::FiveTuple& tuple, std::uint64_t s
     words[0] = fold(words[0] + seed);
     words[2] = fold(words[2] + seed);
   }
-  return {words[0] ^ (std::uint64_t{tuple.source_port} << 32), words[2] ^ (std::uint64_t{tuple.destination_port} << 32)};
+  return {words[0] ^ (std::uint64_t{tuple.source_port} << 32),
+          words[2] ^ (std::uint64_t{tuple.destination_port} << 32)};
 }
 
-// Seeded hash of the unordered five-tuple. Not cryptographic; the seed is random in a sensor and the full tuple
-// decides in any case, so chosen collisions cost time, never correctness.
+// Seeded hash of the unordered five-tuple. Not cryptographic; the seed is random in a sensor and the full
+// tuple decides in any case, so chosen collisions cost time, never correctness.
 inline std::uint64_t hash_of(const net::FiveTuple& tuple, std::uint64_t seed) {
   const auto [a, b] = endpoint_words(tuple, seed);
   const std::uint64_t both = fold(a + seed) + fold(b + seed);

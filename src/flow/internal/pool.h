@@ -12,9 +12,9 @@
 
 namespace nidus::flow {
 
-// Up to `capacity` objects in one stretch of address space. The kernel gives memory page by page when an object is
-// first used, so an idle meter is small and a full one has a known size. Freed objects are reused, the last freed
-// first. Objects are plain data and start as zero bytes or as what their last user left.
+// Up to `capacity` objects in one stretch of address space. The kernel gives memory page by page when an
+// object is first used, so an idle meter is small and a full one has a known size. Freed objects are reused,
+// the last freed first. Objects are plain data and start as zero bytes or as what their last user left.
 template <class T>
 class Pool {
   static_assert(std::is_trivially_destructible_v<T>);
@@ -40,7 +40,7 @@ class Pool {
   std::size_t bytes() const { return touched_ * sizeof(T); }
 
   // Precondition: not full. `free_link` names the member that chains free objects.
-  template <std::uint32_t T::* free_link>
+  template <std::uint32_t T::*free_link>
   std::uint32_t take() {
     CHECK(!full());
     ++live_;
@@ -48,7 +48,7 @@ class Pool {
     return static_cast<std::uint32_t>(touched_++);
   }
 
-  template <std::uint32_t T::* free_link>
+  template <std::uint32_t T::*free_link>
   void give_back(std::uint32_t at) {
     items_[at].*free_link = free_;
     free_ = at;
@@ -74,7 +74,7 @@ struct List {
   bool empty() const { return front == UINT32_MAX; }
 
   template <class T>
-  void push_back(Pool<T>& pool, std::uint32_t at, std::uint32_t T::* previous, std::uint32_t T::* next) {
+  void push_back(Pool<T>& pool, std::uint32_t at, std::uint32_t T::*previous, std::uint32_t T::*next) {
     pool[at].*previous = back;
     pool[at].*next = UINT32_MAX;
     if (back == UINT32_MAX) {
@@ -86,7 +86,7 @@ struct List {
   }
 
   template <class T>
-  void remove(Pool<T>& pool, std::uint32_t at, std::uint32_t T::* previous, std::uint32_t T::* next) {
+  void remove(Pool<T>& pool, std::uint32_t at, std::uint32_t T::*previous, std::uint32_t T::*next) {
     const std::uint32_t before = pool[at].*previous;
     const std::uint32_t after = pool[at].*next;
     if (before == UINT32_MAX) {

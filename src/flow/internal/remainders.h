@@ -16,15 +16,17 @@ struct Remainder {
   bool closed = false;  // the TCP connection was torn down
 };
 
-// The latest remainders, by unordered five-tuple: a ring, the oldest dropped when full, and a table of positions
-// into it with linear probing.
+// The latest remainders, by unordered five-tuple: a ring, the oldest dropped when full, and a table of
+// positions into it with linear probing.
 class Remainders {
  public:
   Remainders(std::size_t capacity, std::uint64_t seed) : capacity_(capacity), seed_(seed) {}
 
   bool empty() const { return count_ == 0; }
   std::uint64_t dropped() const { return dropped_; }
-  std::size_t bytes() const { return ring_.capacity() * sizeof(Entry) + table_.capacity() * sizeof(std::uint32_t); }
+  std::size_t bytes() const {
+    return ring_.capacity() * sizeof(Entry) + table_.capacity() * sizeof(std::uint32_t);
+  }
 
   void put(const Remainder& remainder);
 

@@ -6,7 +6,8 @@
 
 namespace nidus::flow {
 
-// What distinguishes the profiles while packets are counted; what distinguishes them afterwards is in features.cc.
+// What distinguishes the profiles while packets are counted; what distinguishes them afterwards is in
+// features.cc.
 struct Rules {
   // Which packets, and which of their bytes (features specification, section 2).
   bool ipv4_only = false;
@@ -35,11 +36,15 @@ struct Rules {
   bool syn_ack_continues = false;
   enum class Continues : std::uint8_t { tcp, tcp_and_recent_udp, all } continues = Continues::tcp;
 
-  enum class ReverseWindow : std::uint8_t { first, first_not_zero, last } reverse_window = ReverseWindow::first;
+  enum class ReverseWindow : std::uint8_t {
+    first,
+    first_not_zero,
+    last
+  } reverse_window = ReverseWindow::first;
   bool retransmissions_by_repetition = false;  // the same segment seen before, wherever it lies
 
   std::int64_t active_timeout_us = 120'000'000;
-  std::int64_t linger_us = 0;  // 0 = until the active timeout
+  std::int64_t linger_us = 0;      // 0 = until the active timeout
   bool timeouts_by_state = false;  // 11.1: 120 s after an unanswered SYN, 300 s TCP, 180 s UDP, 30 s ICMP
 };
 
@@ -55,7 +60,8 @@ inline Rules rules_of(Profile profile) {
     case Profile::cic2017:
     case Profile::cic2018:
       r.ipv4_only = true;
-      r.payload = profile == Profile::cic2017 ? Rules::Payload::captured_with_padding : Rules::Payload::captured;
+      r.payload =
+          profile == Profile::cic2017 ? Rules::Payload::captured_with_padding : Rules::Payload::captured;
       r.stale_udp_header = profile == Profile::cic2017;
       r.protocols = Rules::Protocols::tcp_udp_only;
       r.arp_is_flow = true;

@@ -12,8 +12,8 @@ struct TimerLinks {
   std::uint32_t spoke;
 };
 
-// Flows by the second of their deadline. A deadline beyond the horizon, or one that has moved on since, is looked
-// at when its spoke comes round and filed again. Nothing is scanned that is not due.
+// Flows by the second of their deadline. A deadline beyond the horizon, or one that has moved on since, is
+// looked at when its spoke comes round and filed again. Nothing is scanned that is not due.
 //
 // `links(slot)` gives the TimerLinks of a flow.
 class TimerWheel {
@@ -30,8 +30,10 @@ class TimerWheel {
       now_second_ = second > kSpokes / 2 ? second - kSpokes / 2 : 0;
     }
     const std::int64_t ahead = second - now_second_;
-    const auto spoke = static_cast<std::uint32_t>(
-        (now_second_ + (ahead < 0 ? 0 : ahead >= kSpokes ? kSpokes - 1 : ahead)) & (kSpokes - 1));
+    const auto spoke = static_cast<std::uint32_t>((now_second_ + (ahead < 0          ? 0
+                                                                  : ahead >= kSpokes ? kSpokes - 1
+                                                                                     : ahead)) &
+                                                  (kSpokes - 1));
     TimerLinks& mine = links(slot);
     mine.previous = kNone;
     mine.next = spokes_[spoke];
@@ -51,8 +53,8 @@ class TimerWheel {
     if (mine.next != kNone) links(mine.next).previous = mine.previous;
   }
 
-  // Calls due(slot) for every flow whose spoke has come by `now_us`; it must remove the flow, or remove and insert
-  // it again. `scratch` is reused from call to call.
+  // Calls due(slot) for every flow whose spoke has come by `now_us`; it must remove the flow, or remove and
+  // insert it again. `scratch` is reused from call to call.
   template <class Due>
   void advance(std::int64_t now_us, Due due, auto links) {
     const std::int64_t to = second_of(now_us);
@@ -74,7 +76,9 @@ class TimerWheel {
  private:
   static constexpr std::int64_t kSpokes = 512;
 
-  static std::int64_t second_of(std::int64_t us) { return us >= 0 ? us / 1'000'000 : (us - 999'999) / 1'000'000; }
+  static std::int64_t second_of(std::int64_t us) {
+    return us >= 0 ? us / 1'000'000 : (us - 999'999) / 1'000'000;
+  }
 
   std::array<std::uint32_t, static_cast<std::size_t>(kSpokes)> spokes_;
   std::int64_t now_second_ = 0;

@@ -72,14 +72,16 @@ inline void count_tcp(const Rules& rules, FlowRecord& record, const net::Packet&
     mine.rst += (flags & rst) != 0;
   }
 
-  if (!mine.has_window || (direction == Direction::reverse &&
-                           (rules.reverse_window == Rules::ReverseWindow::last ||
-                            (rules.reverse_window == Rules::ReverseWindow::first_not_zero && mine.window == 0)))) {
+  if (!mine.has_window ||
+      (direction == Direction::reverse &&
+       (rules.reverse_window == Rules::ReverseWindow::last ||
+        (rules.reverse_window == Rules::ReverseWindow::first_not_zero && mine.window == 0)))) {
     mine.window = packet.window;
     mine.has_window = 1;
   }
 
-  // Highest sequence number seen; what ends at or below it was sent before. One byte at its end is a keep-alive.
+  // Highest sequence number seen; what ends at or below it was sent before. One byte at its end is a
+  // keep-alive.
   const std::uint32_t end = packet.sequence + payload + ((flags & syn) ? 1 : 0) + ((flags & fin) ? 1 : 0);
   if (!mine.has_sequence) {
     mine.has_sequence = 1;
@@ -95,9 +97,11 @@ inline void count_tcp(const Rules& rules, FlowRecord& record, const net::Packet&
     }
   }
   if (packet.window == 0 && !(flags & rst)) note(record, direction, Letter::w);
-  // Most packets of a flow carry data or a plain acknowledgement between two established sides and change nothing.
+  // Most packets of a flow carry data or a plain acknowledgement between two established sides and change
+  // nothing.
   constexpr auto kEstablished = static_cast<std::uint8_t>(Endpoint::established);
-  const auto letter = static_cast<std::uint16_t>(1u << static_cast<unsigned>(payload > 0 ? Letter::d : Letter::a));
+  const auto letter =
+      static_cast<std::uint16_t>(1u << static_cast<unsigned>(payload > 0 ? Letter::d : Letter::a));
   if ((flags & (syn | fin | rst)) || !(mine.history_seen & letter) || mine.state != kEstablished) {
     track_endpoints(record, direction, flags, payload);
   }
@@ -178,8 +182,9 @@ inline void count(const Rules& rules, FlowRecord& record, const net::Packet& pac
 }
 
 // Starts a record with its first packet. `tuple` is the packet's, turned so that it points forward.
-inline void begin(const Rules& rules, FlowRecord& record, const net::FiveTuple& tuple, const net::Packet& packet,
-                  Direction direction, bool continues, std::int64_t connection_start_us) {
+inline void begin(const Rules& rules, FlowRecord& record, const net::FiveTuple& tuple,
+                  const net::Packet& packet, Direction direction, bool continues,
+                  std::int64_t connection_start_us) {
   record = FlowRecord();
   record.tuple = tuple;
   record.start_us = record.last_us = packet.time.microseconds();
