@@ -7,11 +7,9 @@ import ipaddress
 import random
 from dataclasses import dataclass, field
 
-SERVER_SERVICES = ("web", "dns", "ssh", "ftp", "smtp", "redis", "mqtt", "ntp", "voice", "bulk", "telnet")
-
 PORTS = {"web": (80, 80, 80, 8080, 8000), "tls": (443, 443, 443, 8443), "dns": (53,), "ssh": (22, 22, 22, 2222),
          "ftp": (21, 21, 2121), "smtp": (25, 25, 587), "redis": (6379, 6379, 6380), "mqtt": (1883,), "ntp": (123,),
-         "voice": (5004, 16384, 40000), "bulk": (5201,), "telnet": (23,), "reflector": (1900, 11211, 19)}
+         "voice": (5004, 16384, 40000), "bulk": (5201,), "reflector": (1900, 11211, 19)}
 
 INSIDE = ("10.{a}.{b}.0/24", "172.{c}.{b}.0/24", "192.168.{b}.0/24", "10.{a}.0.0/20")
 OUTSIDE = ("198.18.{b}.0/24", "198.19.{b}.0/24", "100.{d}.{b}.0/24")
@@ -163,7 +161,7 @@ def _give_services(rng, hosts):
     give("dns", 2, servers)
     give("ssh", rng.randint(2, 3), servers)
     give("ftp", rng.randint(1, 2), servers)
-    for service in ("smtp", "redis", "mqtt", "ntp", "voice", "bulk", "telnet"):
+    for service in ("smtp", "redis", "mqtt", "ntp", "voice", "bulk"):
         give(service, 1, servers)
     give("web", 2, outside)       # Sites of the wide world: most visitors are honest.
     give("ssh", 1, outside)

@@ -140,7 +140,7 @@ http {{
 
     def _start_ftp(self, host, port):
         text = (f"listen=NO\nlisten_ipv6=YES\nbackground=NO\nlisten_port={port}\nanonymous_enable=NO\nlocal_enable=YES\nwrite_enable=YES\n"
-                "seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\nreverse_lookup_enable=NO\nxferlog_enable=NO\nuse_localtime=NO\n"
+                "seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\nxferlog_enable=NO\nuse_localtime=NO\n"
                 f"secure_chroot_dir={CONF}/empty\nmax_login_fails={self._rng.choice((1, 3, 5))}\n"
                 f"delay_failed_login={self._rng.choice((0, 1))}\nconnect_from_port_20=NO\npam_service_name=vsftpd\nmax_per_ip=0\n")
         os.makedirs(f"{CONF}/empty", exist_ok=True)
@@ -171,9 +171,6 @@ http {{
 
     def _start_bulk(self, host, port):
         self._programs.start(host.name, ["iperf3", "-s", "-p", port])
-
-    def _start_telnet(self, host, port):
-        self._programs.start(host.name, ["busybox", "telnetd", "-F", "-p", port, "-l", "/bin/login"])
 
     def _start_voice(self, host, port):
         self._tiny(host, "echo", port)

@@ -14,8 +14,8 @@ from .plan import make_plan
 from .programs import Programs
 from .services import Services
 
-# Named groups of attacks; `mix` draws from all of them.
-GROUPS = {"benign": ()}
+# No capture is longer, whatever happens in it.
+MOST_PACKETS = 400_000
 
 TOOLS = ("ip", "tc", "nft", "ethtool", "tcpdump", "nsenter", "ss", "curl", "nginx", "dnsmasq", "dig", "sshd", "ssh", "ssh-keygen",
          "sshpass", "vsftpd", "smtpd", "swaks", "redis-server", "mosquitto", "chronyd", "iperf3", "busybox", "ping", "openssl")
@@ -95,7 +95,7 @@ class Session:
     def _sniff(self):
         path = os.path.join(sandbox.WORK, "raw.pcap")
         sniffer = subprocess.Popen(["nsenter", f"--net=/run/netns/{SWITCH}", "--", "tcpdump", "-i", BRIDGE, "-n", "-U", "-w", path, "-s",
-                                    str(self.snap), "-B", "8192", "-Z", "root"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                    str(self.snap), "-B", "8192", "-c", str(MOST_PACKETS), "-Z", "root"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                    stdin=subprocess.DEVNULL, text=True)
         for line in sniffer.stderr:
             if "listening" in line:

@@ -72,9 +72,8 @@ def icmp_flood(job):
 
 def _hammer(job, attacker, victim, service):
     port, rng = victim.services[service], job.rng
-    path = rng.choice(("/", "/app/search?q=" + "a" * 20, "/app/api/x", rng.choice(job.services.pages)[0] if rng.random() < 0.3 else "/index.html"))
-    if "/big/" in path:
-        path = "/"
+    small = [path for path, length in job.services.pages if length < 8000]
+    path = rng.choice(("/", "/app/search?q=" + "a" * 20, "/app/api/x", *small[:2]))
     url = f"{'https' if service == 'tls' else 'http'}://{victim.v4}:{port}{path}"
     seconds = min(job.left * 0.7, rng.uniform(4, 10))
     which = rng.choice(("ab", "wrk", "siege")) if service == "web" else rng.choice(("ab", "wrk"))

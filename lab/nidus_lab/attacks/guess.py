@@ -16,8 +16,7 @@ def _lists(job):
 def _tool(job, victim, service, port):
     users, tries = _lists(job)
     threads = job.rng.choice((1, 4, 8))
-    which = job.rng.choice({"ssh": ("hydra", "hydra", "medusa", "ncrack"), "ftp": ("hydra", "medusa", "ncrack"),
-                            "telnet": ("hydra", "ncrack")}.get(service, ("hydra",)))
+    which = job.rng.choice(("hydra", "hydra", "medusa", "ncrack"))
     if which == "hydra":
         return ["hydra", "-I", "-L", users, "-P", tries, "-t", threads, *job.rng.choice(([], ["-W", "1"])), "-s", port, victim.v4, service]
     if which == "medusa":
@@ -41,11 +40,6 @@ def ssh_guessing(job):
 @attack("brute_force", "hydra", "medusa", "ncrack", wants="ftp")
 def ftp_guessing(job):
     _guess(job, "ftp")
-
-
-@attack("brute_force", "hydra", "ncrack", wants="telnet")
-def telnet_guessing(job):
-    _guess(job, "telnet")
 
 
 @attack("brute_force", "hydra", wants="redis")
