@@ -23,7 +23,7 @@ enum class Fault : std::uint8_t {
   encrypted,             // protected 802.11 frame, MACsec, encrypted PPP
   not_ip,                // readable, and something else than IP: spanning tree, 802.11 management, IPX
   arp,
-  too_deep,  // more than kTunnelsMax tunnels, or more than kLayersMax tags, labels and extension headers
+  too_deep,  // more than kTunnelsMax tunnels, or kLayersMax tags and labels
 };
 inline constexpr std::array<std::string_view, 10> kFaultNames = {
     "none",      "truncated", "bad_length", "bad_version", "unsupported_link", "unsupported_protocol",
@@ -31,17 +31,17 @@ inline constexpr std::array<std::string_view, 10> kFaultNames = {
 
 // What was wrong with a frame that gave a packet all the same.
 enum class Oddity : std::uint8_t {
-  transport_cut,   // part of the transport header is not in the capture; fields that are missing are 0
-  udp_length,      // contradicts the IP length, which was believed instead
-  zero_ip_length,  // Packet::zero_ip_length
-  tunnel_unread,   // looked like a tunnel, but what is inside could not be decoded: the outer packet stands
-  bad_fragment,    // Packet::bad_fragment
+  transport_cut,     // part of the transport header is not in the capture; fields that are missing are 0
+  transport_length,  // UDP length or TCP data offset contradicts the IP length, which was believed
+  zero_ip_length,    // Packet::zero_ip_length
+  tunnel_unread,     // looked like a tunnel, but what is inside could not be decoded: the outer packet stands
+  bad_fragment,      // Packet::bad_fragment
   unattributed_fragment,  // a later fragment whose first one is not known: ports 0
   evicted_fragment,  // for want of room, a datagram was forgotten before its last fragment or its time came
 };
 inline constexpr std::array<std::string_view, 7> kOddityNames = {
-    "transport_cut",         "udp_length",      "zero_ip_length", "tunnel_unread", "bad_fragment",
-    "unattributed_fragment", "evicted_fragment"};
+    "transport_cut", "transport_length",      "zero_ip_length",  "tunnel_unread",
+    "bad_fragment",  "unattributed_fragment", "evicted_fragment"};
 
 inline constexpr int kTunnelsMax = 8;
 inline constexpr int kLayersMax = 24;

@@ -1,24 +1,12 @@
 #pragma once
 
-#include <array>
 #include <compare>
 #include <cstdint>
-#include <cstring>
-#include <string>
 
 #include "base/time.h"
+#include "net/address.h"
 
 namespace nidus::net {
-
-// An IPv4 or IPv6 address in 16 bytes of network order. An IPv4 address fills the first four, the rest are
-// zero; which of the two it is stands in the five-tuple, once for both ends.
-struct Address {
-  std::array<std::uint8_t, 16> bytes{};
-
-  friend auto operator<=>(const Address&, const Address&) = default;
-};
-
-enum class IpVersion : std::uint8_t { v4 = 4, v6 = 6 };
 
 // Who talks to whom. Ports are 0 where the protocol has none.
 struct FiveTuple {
@@ -33,10 +21,6 @@ struct FiveTuple {
   friend auto operator<=>(const FiveTuple&, const FiveTuple&) = default;
 };
 static_assert(sizeof(FiveTuple) == 40);
-
-// "10.0.0.1" or "2001:db8::1" (RFC 5952).
-void append_address(std::string& out, const Address& address, IpVersion version);
-std::string address_text(const Address& address, IpVersion version);
 
 namespace tcp_flag {
 inline constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20,

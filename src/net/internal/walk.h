@@ -34,7 +34,7 @@ struct Walk {
   FragmentPart fragment{};
 
   void note(Oddity oddity) { oddities |= static_cast<std::uint16_t>(1u << static_cast<unsigned>(oddity)); }
-  // Counts a tag, label or extension header; false if there were too many.
+  // Counts a tag or label; false if there were too many.
   bool deeper() { return ++layers <= kLayersMax; }
 };
 

@@ -31,10 +31,10 @@ Fault walk_tcp(Walk& walk, Rest rest) {
   std::uint32_t header_bytes = 0;
   if (rest.has(kTcpBytes)) [[likely]] {
     header_bytes = std::uint32_t{header[12]} >> 4 << 2;
-    if (header_bytes < kTcpBytes) return Fault::bad_length;
-    if (header_bytes > rest.wire) {
-      if (!is_front_part(walk)) return Fault::bad_length;
-      header_bytes = rest.wire;
+    if (header_bytes < kTcpBytes || header_bytes > rest.wire) [[unlikely]] {
+      // Scanners send this: options promised, and none there.
+      if (!is_front_part(walk)) walk.note(Oddity::transport_length);
+      header_bytes = std::clamp(header_bytes, kTcpBytes, rest.wire);
     }
   } else {
     std::memcpy(copy, header, rest.captured);
@@ -70,7 +70,7 @@ Fault walk_udp(Walk& walk, Rest rest) {
   if (stated >= kUdpBytes && stated <= rest.wire) [[likely]] {
     rest = rest.first(stated);
   } else if (!is_front_part(walk) && !(stated == 0 && rest.wire > 0xffff)) {
-    walk.note(Oddity::udp_length);
+    walk.note(Oddity::transport_length);
   }
   packet.header_bytes = kUdpBytes;
   rest = rest.after(kUdpBytes);
@@ -243,7 +243,8 @@ Fault walk_ipv6(Walk& walk, Rest rest) {
   std::uint32_t total = 40u + load_be16(header + 4);
   if (packet.ip_bytes != 0) [[unlikely]]
     begin_datagram(packet);
-  if (total == 40 && rest.wire > 40 && next != kNoNextHeader) [[unlikely]] {
+  const bool may_be_long = next == kHopByHop || next == protocol::tcp || next == protocol::udp;
+  if (total == 40 && rest.wire > 40 && may_be_long) [[unlikely]] {
     // A jumbogram (RFC 2675), or a capture of segmentation offload.
     total = rest.wire;
     packet.marks |= Packet::zero_ip_length;
@@ -284,7 +285,7 @@ Fault walk_ipv6(Walk& walk, Rest rest) {
       default:
         return walk_transport(walk, next, rest);
     }
-    if (!walk.deeper()) return Fault::too_deep;
+    // No limit on their number is needed: each takes at least eight bytes of the frame.
     if (bytes > rest.wire) return Fault::bad_length;
     if (!rest.has(bytes)) return Fault::truncated;
     const std::uint8_t* const extension = rest.at;

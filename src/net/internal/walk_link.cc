@@ -71,6 +71,31 @@ Fault walk_bsd_family(Walk& walk, Rest rest) {
   }
 }
 
+// RFC 8300: the header says its own length, in words, and what follows.
+Fault walk_service_header(Walk& walk, Rest rest) {
+  if (!walk.deeper()) return Fault::too_deep;
+  if (!rest.has(4)) return Fault::truncated;
+  const std::uint32_t header = (load_be16(rest.at) & 0x3fu) * 4;
+  const std::uint8_t next = rest.at[3];
+  if (header < 8) return Fault::bad_length;
+  if (!rest.has(header)) return Fault::truncated;
+  rest = rest.after(header);
+  switch (next) {
+    case 1:
+      return walk_ipv4(walk, rest);
+    case 2:
+      return walk_ipv6(walk, rest);
+    case 3:
+      return walk_ethernet(walk, rest);
+    case 4:
+      return walk_service_header(walk, rest);
+    case 5:
+      return walk_mpls(walk, rest);
+    default:
+      return Fault::not_ip;
+  }
+}
+
 Fault walk_cisco_hdlc(Walk& walk, Rest rest) {
   if (!rest.has(4)) return Fault::truncated;
   return walk_ether_type(walk, load_be16(rest.at + 2), rest.after(4));
@@ -228,10 +253,9 @@ Fault walk_pppoe(Walk& walk, Rest rest) {
   if (!rest.has(6)) return Fault::truncated;
   if (rest.at[0] != 0x11) return Fault::bad_version;
   if (rest.at[1] != 0) return Fault::not_ip;  // discovery
-  const std::uint32_t length = load_be16(rest.at + 4);
-  rest = rest.after(6);
-  if (length > rest.wire && !walk.partial) return Fault::bad_length;
-  return walk_ppp(walk, rest.first(length));
+  // The length it states is not needed: that of IP is checked against the frame, and some senders get this
+  // one wrong.
+  return walk_ppp(walk, rest.after(6));
 }
 
 Fault walk_ether_type(Walk& walk, std::uint16_t type, Rest rest) {
@@ -266,6 +290,24 @@ Fault walk_ether_type(Walk& walk, std::uint16_t type, Rest rest) {
         type = load_be16(rest.at + 6);
         rest = rest.after(8);
         continue;
+      case 0x893f:  // 802.1BR E-tag
+        if (!walk.deeper()) return Fault::too_deep;
+        if (!rest.has(8)) return Fault::truncated;
+        type = load_be16(rest.at + 6);
+        rest = rest.after(8);
+        continue;
+      case 0x88e5: {  // MACsec: encrypted, or only signed
+        if (!walk.deeper()) return Fault::too_deep;
+        if (!rest.has(1)) return Fault::truncated;
+        if ((rest.at[0] & 0x0c) != 0) return Fault::encrypted;
+        const std::uint32_t header = (rest.at[0] & 0x20) != 0 ? 14 : 6;
+        if (!rest.has(header + 2)) return Fault::truncated;
+        type = load_be16(rest.at + header);
+        rest = rest.after(header + 2);
+        continue;
+      }
+      case 0x894f:
+        return walk_service_header(walk, rest);
       case 0x8847:
       case 0x8848:
         return walk_mpls(walk, rest);
@@ -278,8 +320,9 @@ Fault walk_ether_type(Walk& walk, std::uint16_t type, Rest rest) {
       case 0x88e7:  // provider backbone bridge
         if (!rest.has(4)) return Fault::truncated;
         return walk.deeper() ? walk_ethernet(walk, rest.after(4)) : Fault::too_deep;
-      case 0x88e5:
-        return Fault::encrypted;
+      case 0x8903:  // Cisco FabricPath
+        if (!rest.has(2)) return Fault::truncated;
+        return walk.deeper() ? walk_ethernet(walk, rest.after(2)) : Fault::too_deep;
       default:
         return Fault::not_ip;
     }

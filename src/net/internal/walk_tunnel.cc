@@ -58,7 +58,11 @@ Fault walk_gre(Walk& walk, Rest rest) {
     case 0x883e:  // WCCP: version 2 has four bytes of its own in front of IP
       if (!rest.has(4)) return Fault::truncated;
       return walk_ip(walk, rest.at[0] >> 4 == 4 ? rest : rest.after(4));
+    case 0x6400:  // MikroTik's Ethernet over IP
+      return walk_ethernet(walk, rest);
     default:
+      // Aruba's access points send the frames of their stations, one type for each.
+      if (type >> 9 == 0x8200 >> 9) return walk_ieee80211(walk, rest, false);
       return walk_ether_type(walk, type, rest);
   }
 }
