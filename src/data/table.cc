@@ -1,0 +1,188 @@
+#include "data/table.h"
+
+#include <functional>
+#include <unordered_set>
+#include <utility>
+
+#include "base/check.h"
+#include "base/number.h"
+#include "base/text.h"
+
+namespace nidus::data {
+
+Column Column::numeric(std::string name, std::vector<double> numbers) {
+  Column column;
+  column.name = std::move(name);
+  column.numbers = std::move(numbers);
+  return column;
+}
+
+Column Column::text(std::string name, std::span<const std::string> cells) {
+  Column column;
+  column.name = std::move(name);
+  column.kind = Kind::text;
+  column.codes.reserve(cells.size());
+  Dictionary dictionary;
+  for (const auto& cell : cells) column.codes.push_back(dictionary.code(cell, column.vocabulary));
+  return column;
+}
+
+bool Column::missing(std::size_t row) const {
+  return kind == Kind::numeric ? numbers[row] != numbers[row] : codes[row] == kMissing;
+}
+
+std::string_view Column::text_at(std::size_t row) const {
+  return codes[row] == kMissing ? std::string_view() : std::string_view(vocabulary[codes[row]]);
+}
+
+std::string Column::cell(std::size_t row) const {
+  std::string out;
+  if (kind == Kind::text) {
+    out = text_at(row);
+  } else if (!missing(row)) {
+    append_number(out, numbers[row]);
+  }
+  return out;
+}
+
+std::optional<std::size_t> Table::find(std::string_view name) const {
+  name = trim(name);
+  std::optional<std::size_t> similar;
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    if (columns_[i].name == name) return i;
+    if (!similar && equal_ignoring_case(columns_[i].name, name)) similar = i;
+  }
+  return similar;
+}
+
+const Column* Table::get(std::string_view name) const {
+  const auto index = find(name);
+  return index ? &columns_[*index] : nullptr;
+}
+
+Result<const Column*> Table::require(std::string_view name) const {
+  if (const Column* column = get(name)) return column;
+  std::vector<std::string> names;
+  for (const auto& column : columns_) names.push_back(column.name);
+  return Error{Errc::not_found, "no column '" + std::string(trim(name)) + "'" + did_you_mean(name, names)};
+}
+
+void Table::add(Column column) {
+  std::vector<Column> one;
+  one.push_back(std::move(column));
+  add_all(std::move(one));
+}
+
+void Table::add_all(std::vector<Column> columns) {
+  std::unordered_set<std::string> taken;
+  for (const auto& column : columns_) taken.insert(column.name);
+  for (auto& column : columns) {
+    CHECK(columns_.empty() || column.size() == rows());
+    const std::string plain(trim(column.name));
+    column.name = plain;
+    for (int n = 1; !taken.insert(column.name).second; ++n) column.name = plain + "." + std::to_string(n);
+    columns_.push_back(std::move(column));
+  }
+}
+
+Result<void> Table::append(const Table& other) {
+  if (columns_.empty()) {
+    *this = other;
+    return {};
+  }
+  std::vector<std::size_t> source(columns_.size());
+  std::vector<bool> used(other.columns(), false);
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    const auto found = other.find(columns_[i].name);
+    if (!found) return Error{Errc::invalid, "the added rows have no column '" + columns_[i].name + "'"};
+    if (other.column(*found).kind != columns_[i].kind) {
+      const bool numeric = columns_[i].kind == Kind::numeric;
+      return Error{Errc::invalid, "column '" + columns_[i].name + "' holds " +
+                                      (numeric ? "numbers" : "text") + ", in the added rows " +
+                                      (numeric ? "text" : "numbers")};
+    }
+    source[i] = *found;
+    used[*found] = true;
+  }
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (!used[i])
+      return Error{Errc::invalid, "the added rows have a further column '" + other.column(i).name + "'"};
+  }
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    const Column& from = other.column(source[i]);
+    Column& to = columns_[i];
+    to.numbers.insert(to.numbers.end(), from.numbers.begin(), from.numbers.end());
+    if (from.kind == Kind::numeric) continue;
+    Dictionary dictionary;
+    std::vector<std::string> merged;
+    merged.reserve(to.vocabulary.size());
+    for (const auto& text : to.vocabulary) dictionary.code(text, merged);
+    std::vector<std::uint32_t> renamed;
+    renamed.reserve(from.vocabulary.size());
+    for (const auto& text : from.vocabulary) renamed.push_back(dictionary.code(text, merged));
+    to.vocabulary = std::move(merged);
+    to.codes.reserve(to.codes.size() + from.codes.size());
+    for (const auto code : from.codes) to.codes.push_back(code == kMissing ? kMissing : renamed[code]);
+  }
+  return {};
+}
+
+Table Table::select(std::span<const std::size_t> columns) const {
+  Table out;
+  for (const auto index : columns) {
+    CHECK(index < columns_.size());
+    out.add(columns_[index]);
+  }
+  return out;
+}
+
+Table Table::take(std::span<const std::size_t> rows_wanted) const {
+  const std::size_t size = rows();
+  for (const auto row : rows_wanted) CHECK(row < size);
+  Table out;
+  out.columns_.reserve(columns_.size());
+  for (const auto& column : columns_) {
+    Column taken;
+    taken.name = column.name;
+    taken.kind = column.kind;
+    taken.vocabulary = column.vocabulary;
+    if (column.kind == Kind::numeric) {
+      taken.numbers.reserve(rows_wanted.size());
+      for (const auto row : rows_wanted) taken.numbers.push_back(column.numbers[row]);
+    } else {
+      taken.codes.reserve(rows_wanted.size());
+      for (const auto row : rows_wanted) taken.codes.push_back(column.codes[row]);
+    }
+    out.columns_.push_back(std::move(taken));
+  }
+  return out;
+}
+
+std::uint32_t Dictionary::code(std::string_view text, std::vector<std::string>& vocabulary) {
+  if (text.empty()) return kMissing;
+  if ((used_ + 1) * 2 > slots_.size()) grow(vocabulary);
+  const std::size_t mask = slots_.size() - 1;
+  std::size_t slot = std::hash<std::string_view>{}(text)&mask;
+  while (slots_[slot] != kMissing) {
+    if (vocabulary[slots_[slot]] == text) return slots_[slot];
+    slot = (slot + 1) & mask;
+  }
+  const auto code = static_cast<std::uint32_t>(vocabulary.size());
+  CHECK(code != kMissing);
+  vocabulary.emplace_back(text);
+  slots_[slot] = code;
+  ++used_;
+  return code;
+}
+
+void Dictionary::grow(const std::vector<std::string>& vocabulary) {
+  slots_.assign(slots_.empty() ? 16 : slots_.size() * 2, kMissing);
+  const std::size_t mask = slots_.size() - 1;
+  for (std::uint32_t code = 0; code < vocabulary.size(); ++code) {
+    std::size_t slot = std::hash<std::string_view>{}(vocabulary[code]) & mask;
+    while (slots_[slot] != kMissing) slot = (slot + 1) & mask;
+    slots_[slot] = code;
+  }
+}
+
+}  // namespace nidus::data

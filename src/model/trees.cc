@@ -1,0 +1,180 @@
+#include "model/trees.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "model/internal/model_stream.h"
+#include "model/internal/tree_kernel.h"
+
+namespace nidus::model {
+namespace {
+
+constexpr std::size_t kWidthMax = 1024;
+constexpr std::size_t kDepthMax = 65535;
+
+Error broken(std::size_t tree, std::size_t node, const std::string& what) {
+  return {Errc::corrupt, "tree " + std::to_string(tree) + ": node " + std::to_string(node) + ": " + what};
+}
+
+// The depth of the tree, or what is wrong with it. Since children stand behind their parents, one pass sees
+// every parent before its children, and there can be no way in circles.
+Result<std::uint16_t> check_tree(std::size_t index, std::span<const Node> tree, std::size_t inputs,
+                                 std::size_t leaves, std::vector<std::uint32_t>& depths) {
+  depths.assign(tree.size(), 0);
+  std::uint32_t deepest = 0;
+  for (std::size_t i = 0; i < tree.size(); ++i) {
+    const Node node = tree[i];
+    if (node.is_leaf()) {
+      if (node.threshold_bits >> Node::kIndexBits != Node::kLeafMark >> Node::kIndexBits ||
+          node.feature() != 0 || node.left() != i) {
+        return broken(index, i, "a leaf that is not written as one");
+      }
+      if (node.leaf_number() >= leaves) {
+        return broken(index, i,
+                      "leaf " + std::to_string(node.leaf_number()) + " of " + std::to_string(leaves));
+      }
+      deepest = std::max(deepest, depths[i]);
+      continue;
+    }
+    if (std::isnan(node.threshold())) return broken(index, i, "the threshold is not a number");
+    if (node.feature() >= inputs) {
+      return broken(index, i, "feature " + std::to_string(node.feature()) + " of " + std::to_string(inputs));
+    }
+    if (node.left() <= i || node.left() + 1 >= tree.size()) {
+      return broken(index, i, "child " + std::to_string(node.left()) + " of " + std::to_string(tree.size()));
+    }
+    for (const std::size_t child : {node.left(), node.left() + 1})
+      depths[child] = std::max(depths[child], depths[i] + 1);
+  }
+  if (deepest > kDepthMax) return Error{Errc::corrupt, "tree " + std::to_string(index) + ": too deep"};
+  return static_cast<std::uint16_t>(deepest);
+}
+
+}  // namespace
+
+Result<TreeSet> TreeSet::make(Parts parts) {
+  if (parts.inputs == 0 || parts.inputs > Node::kFeaturesMax) {
+    return Error{Errc::unsupported, std::to_string(parts.inputs) + " inputs, trees take 1 to " +
+                                        std::to_string(Node::kFeaturesMax)};
+  }
+  if (parts.width == 0 || parts.width > kWidthMax || parts.leaves.size() % parts.width != 0) {
+    return Error{Errc::corrupt, "leaves of " + std::to_string(parts.width) + " values"};
+  }
+  const std::size_t leaves = parts.leaves.size() / parts.width;
+  if (leaves > Node::kLeavesMax) {
+    return Error{Errc::unsupported, std::to_string(leaves) + " different leaves, at most " +
+                                        std::to_string(Node::kLeavesMax) +
+                                        " can be told apart: limit the depth"};
+  }
+  if (parts.nodes.size() > 0x7fffffffu) return Error{Errc::unsupported, "more than 2^31 nodes"};
+  if (!parts.missing_right.empty() && parts.missing_right.size() != (parts.nodes.size() + 63) / 64) {
+    return Error{Errc::corrupt, "the bits for missing values do not fit the number of nodes"};
+  }
+  if (!std::all_of(parts.leaves.begin(), parts.leaves.end(),
+                   [](float value) { return std::isfinite(value); })) {
+    return Error{Errc::corrupt, "a leaf value that is not finite"};
+  }
+  if (parts.roots.empty() || parts.roots[0] != 0 ||
+      parts.roots[parts.roots.size() - 1] != parts.nodes.size()) {
+    return Error{Errc::corrupt, "the roots do not span the nodes"};
+  }
+  TreeSet set;
+  set.parts_ = std::move(parts);
+  std::vector<std::uint32_t> depths;
+  for (std::size_t i = 0; i + 1 < set.parts_.roots.size(); ++i) {
+    const std::size_t begin = set.parts_.roots[i], end = set.parts_.roots[i + 1];
+    if (begin >= end || end > set.parts_.nodes.size()) {
+      return Error{Errc::corrupt, "tree " + std::to_string(i) + ": nodes " + std::to_string(begin) + " to " +
+                                      std::to_string(end) + " of " + std::to_string(set.parts_.nodes.size())};
+    }
+    if (end - begin > Node::kNodesMax) {
+      return Error{Errc::unsupported, "tree " + std::to_string(i) + ": more than " +
+                                          std::to_string(Node::kNodesMax) + " nodes: limit the depth"};
+    }
+    const auto depth =
+        check_tree(i, set.parts_.nodes.span().subspan(begin, end - begin), set.parts_.inputs, leaves, depths);
+    if (!depth) return depth.error();
+    set.depths_.push_back(*depth);
+  }
+  return set;
+}
+
+Result<TreeSet> TreeSet::load(internal::FileReader& in) {
+  Parts parts;
+  parts.inputs = in.u32();
+  parts.width = in.u32();
+  parts.nodes = in.array<Node>();
+  parts.roots = in.array<std::uint32_t>();
+  parts.leaves = in.array<float>();
+  parts.missing_right = in.optional_array<std::uint64_t>();
+  if (!in.ok()) return in.error();
+  return make(std::move(parts));
+}
+
+void TreeSet::save(internal::FileWriter& out) const {
+  out.u32(static_cast<std::uint32_t>(parts_.inputs));
+  out.u32(static_cast<std::uint32_t>(parts_.width));
+  out.array(parts_.nodes);
+  out.array(parts_.roots);
+  out.array(parts_.leaves);
+  if (parts_.missing_right.empty()) {
+    out.no_array();
+  } else {
+    out.array(parts_.missing_right);
+  }
+}
+
+std::size_t TreeSet::depth_max() const {
+  return depths_.empty() ? 0 : *std::max_element(depths_.begin(), depths_.end());
+}
+
+bool TreeSet::careful(const float* rows, std::size_t count) const {
+  if (parts_.missing_right.empty()) return false;
+  const std::size_t values = count * parts_.inputs;
+  bool missing = false;
+  for (std::size_t i = 0; i < values; ++i) missing |= rows[i] != rows[i];
+  return missing;
+}
+
+namespace {
+
+std::uint32_t walk_carefully(const TreeSet::Parts& parts, std::size_t root, const float* row) {
+  std::size_t at = 0;
+  for (;;) {
+    const Node node = parts.nodes[root + at];
+    if (node.is_leaf()) return static_cast<std::uint32_t>(node.leaf_number());
+    const float value = row[node.feature()];
+    bool right = value > node.threshold();
+    if (value != value) right = (parts.missing_right[(root + at) / 64] >> ((root + at) % 64) & 1) != 0;
+    at = node.left() + (right ? 1 : 0);
+  }
+}
+
+}  // namespace
+
+void TreeSet::walk(std::size_t tree, const float* rows, std::size_t count, bool care,
+                   std::uint32_t* leaves) const {
+  const std::size_t root = parts_.roots[tree];
+  if (care) {
+    for (std::size_t i = 0; i < count; ++i)
+      leaves[i] = walk_carefully(parts_, root, rows + i * parts_.inputs);
+    return;
+  }
+  internal::best_kernel().down(parts_.nodes.data() + root, depths_[tree], rows, parts_.inputs, count, leaves);
+}
+
+void TreeSet::walk_across(const float* row, std::size_t first, std::size_t count, bool care,
+                          std::uint32_t* leaves) const {
+  if (care) {
+    for (std::size_t i = 0; i < count; ++i) leaves[i] = walk_carefully(parts_, parts_.roots[first + i], row);
+    return;
+  }
+  const std::size_t depth = *std::max_element(depths_.begin() + static_cast<std::ptrdiff_t>(first),
+                                              depths_.begin() + static_cast<std::ptrdiff_t>(first + count));
+  internal::best_kernel().across(parts_.nodes.data(), parts_.roots.data() + first, depth, row, count, leaves);
+}
+
+std::string tree_kernel() { return internal::best_kernel().name; }
+
+}  // namespace nidus::model

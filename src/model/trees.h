@@ -1,0 +1,114 @@
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/array.h"
+
+// How all our tree models are laid out: flat arrays that are written to the file and used from it as they
+// are.
+namespace nidus::model {
+
+namespace internal {
+class FileReader;
+class FileWriter;
+}  // namespace internal
+
+// Eight bytes. An inner node sends a row to the left child when x <= threshold or x is missing (unless the
+// tree set says otherwise for this node), else to the right child, which stands directly behind the left one.
+// A leaf has a NaN for a threshold, whose lower 22 bits are the number of the leaf, and is its own left
+// child: walking on from a leaf stays there, because nothing is greater than NaN. So a batch can walk all its
+// rows the same number of steps without asking which have arrived.
+struct Node {
+  static constexpr unsigned kFeatureBits = 10;
+  static constexpr unsigned kIndexBits = 22;
+  static constexpr std::size_t kFeaturesMax = std::size_t{1} << kFeatureBits;
+  static constexpr std::size_t kNodesMax = std::size_t{1} << kIndexBits;   // of one tree
+  static constexpr std::size_t kLeavesMax = std::size_t{1} << kIndexBits;  // of one tree set
+  static constexpr std::uint32_t kLeafMark = 0x7fc00000u;                  // a quiet NaN without payload
+
+  std::uint32_t threshold_bits = kLeafMark;
+  std::uint32_t feature_and_left = 0;  // the feature in the lower 10 bits, the left child in the upper 22
+
+  static Node inner(float threshold, std::size_t feature, std::size_t left) {
+    return {std::bit_cast<std::uint32_t>(threshold),
+            static_cast<std::uint32_t>(feature | (left << kFeatureBits))};
+  }
+  static Node leaf(std::size_t self, std::size_t leaf) {
+    return {static_cast<std::uint32_t>(kLeafMark | leaf), static_cast<std::uint32_t>(self << kFeatureBits)};
+  }
+
+  float threshold() const { return std::bit_cast<float>(threshold_bits); }
+  std::size_t feature() const { return feature_and_left & (kFeaturesMax - 1); }
+  std::size_t left() const { return feature_and_left >> kFeatureBits; }
+  bool is_leaf() const { return (threshold_bits & kLeafMark) == kLeafMark; }
+  std::size_t leaf_number() const { return threshold_bits & (kLeavesMax - 1); }
+
+  bool operator==(const Node&) const = default;
+};
+static_assert(sizeof(Node) == 8);
+
+// Trees over the same inputs, and the values of their leaves. Immutable and checked when made, so that
+// walking needs no checks: features are below inputs, children stand behind their parents inside the tree,
+// leaf numbers are below leaves().
+class TreeSet {
+ public:
+  struct Parts {
+    std::size_t inputs = 0;
+    std::size_t width = 1;       // values of one leaf
+    Array<Node> nodes;           // of all trees, one tree behind the other
+    Array<std::uint32_t> roots;  // where each tree begins; behind the last, the number of nodes
+    Array<float> leaves;         // leaf number × width
+    Array<std::uint64_t>
+        missing_right;  // one bit a node: missing goes right; or empty, if it always goes left
+  };
+
+  // Errc::corrupt names tree and node. Values of leaves must be finite.
+  static Result<TreeSet> make(Parts parts);
+  static Result<TreeSet> load(internal::FileReader& in);
+  void save(internal::FileWriter& out) const;
+
+  std::size_t trees() const { return depths_.size(); }
+  std::size_t inputs() const { return parts_.inputs; }
+  std::size_t width() const { return parts_.width; }
+  std::size_t nodes() const { return parts_.nodes.size(); }
+  std::size_t leaves() const { return parts_.leaves.size() / parts_.width; }
+  // The most steps from the root of the tree to a leaf.
+  std::size_t depth(std::size_t tree) const { return depths_[tree]; }
+  std::size_t depth_max() const;
+  const Parts& parts() const { return parts_; }
+
+  std::span<const Node> tree(std::size_t index) const {
+    return parts_.nodes.span().subspan(parts_.roots[index], parts_.roots[index + 1] - parts_.roots[index]);
+  }
+  const float* leaf(std::size_t number) const { return parts_.leaves.data() + number * parts_.width; }
+
+  // How many rows walk() takes at once.
+  static constexpr std::size_t kBlock = 64;
+
+  // Whether walk() must look out for missing values in these rows: some are missing and not all go left.
+  bool careful(const float* rows, std::size_t count) const;
+  // The leaf number that each of `count` <= kBlock rows ends in. rows: row-major, inputs() floats each;
+  // `care` is what careful() said of them.
+  void walk(std::size_t tree, const float* rows, std::size_t count, bool care, std::uint32_t* leaves) const;
+  // The leaf number of one row in each of the `count` <= kBlock trees from `first` on.
+  void walk_across(const float* row, std::size_t first, std::size_t count, bool care,
+                   std::uint32_t* leaves) const;
+
+ private:
+  Parts parts_;
+  std::vector<std::uint16_t> depths_;
+};
+
+// The kernel walk() uses on this machine: "avx2" or "scalar". For reports and benches.
+std::string tree_kernel();
+
+}  // namespace nidus::model
