@@ -275,7 +275,8 @@ def mail(me):
 def database(me):
     with me.visit("redis", literal=True) as server:
         if server:
-            base = ["redis-cli", "-h", server.literal, "-p", server.port]
+            secret = me.services.redis_password
+            base = ["redis-cli", "--no-auth-warning", "-a", secret + "x" * (me.rng.random() < 0.04), "-h", server.literal, "-p", server.port]
             kind = me.rng.random()
             if kind < 0.5:
                 me.run([*base, *me.rng.choice((["SET", words.word(me.rng), words.sentence(me.rng, 60)], ["GET", words.word(me.rng)], ["INFO"]))], 5)
@@ -285,7 +286,7 @@ def database(me):
             elif kind < 0.9:
                 me.run([*base, "SUBSCRIBE", words.word(me.rng)], me.rng.uniform(5, 25))
             else:
-                me.run(["redis-benchmark", "-q", "-h", server.literal, "-p", server.port, "-c", 4, "-n", me.rng.randint(100, 800), "-t", "get"], 8)
+                me.run(["redis-benchmark", "-q", "-a", secret, "-h", server.literal, "-p", server.port, "-c", 4, "-n", me.rng.randint(100, 800), "-t", "get"], 8)
 
 
 def messages(me):

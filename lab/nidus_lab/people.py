@@ -99,7 +99,7 @@ def populate(plan, services, ledger, programs, seed, make_rng):
     """Starts everybody; returns the people and their threads."""
     people = [Person(h, plan, services, ledger, programs, make_rng(f"person {seed} {h.name} {n}"))
               for h in plan.by_role("client", "server", "outside")
-              for n in range({"client": 2, "server": 1, "outside": 1}[h.role])]
+              for n in range({"client": 3, "server": 1, "outside": 2}[h.role])]
     threads = [threading.Thread(target=p.live, daemon=True) for p in people]
     for thread in threads:
         thread.start()

@@ -74,7 +74,7 @@ def make_plan(seed):
     for host in hosts[1:]:
         host.link = _link(rng, host.role)
     return Plan(seed, sorted({n for group in nets.values() for n in group}), net6, hosts,
-                _spoofable(rng, nets), rng.choice((0.5, 0.7, 1.0, 1.4)), rng.choice(("lab", "corp", "home.arpa", "test")))
+                _spoofable(rng, nets), rng.choice((0.3, 0.5, 0.7, 1.0)), rng.choice(("lab", "corp", "home.arpa", "test")))
 
 
 def _nets(rng):
@@ -138,10 +138,10 @@ def _link(rng, role):
     far = role == "outside" or rng.random() < 0.25
     link = Link()
     if far:
-        link.delay_ms = round(rng.choice((rng.uniform(1, 15), rng.uniform(10, 60), rng.uniform(50, 140))), 1)
+        link.delay_ms = round(rng.choice((rng.uniform(1, 10), rng.uniform(5, 30), rng.uniform(20, 80))), 1)
         link.jitter_ms = round(link.delay_ms * rng.choice((0, 0.05, 0.2)), 1)
     if rng.random() < 0.35:
-        link.loss = round(rng.choice((0.001, 0.005, 0.01, 0.03)), 4)
+        link.loss = round(rng.choice((0.001, 0.003, 0.01, 0.02)), 4)
     if far or rng.random() < 0.5:
         link.rate_kbit = rng.choice((2000, 5000, 10000, 20000, 50000, 100000))
     return link

@@ -22,6 +22,7 @@ class Services:
         self.names = {}        # name -> host name
         self.pages = []        # (path, bytes)
         self.web_password = PASSWORD
+        self.redis_password = words.password(rng)
         self.basic_user = ("editor", words.password(rng))
         self.amplified = f"big.{plan.domain}"
         self.tunnel_domain = f"t.{words.word(rng)}.{plan.domain}"
@@ -157,7 +158,7 @@ http {{
         self._programs.start(host.name, ["smtpd", "-d", "-f", sandbox.write(f"{CONF}/smtpd.conf", text)])
 
     def _start_redis(self, host, port):
-        self._programs.start(host.name, ["redis-server", "--port", port, "--bind", "0.0.0.0", "::", "--protected-mode", "no",
+        self._programs.start(host.name, ["redis-server", "--port", port, "--bind", "0.0.0.0", "::", "--requirepass", self.redis_password,
                                          "--save", "", "--appendonly", "no", "--dir", CONF, "--daemonize", "no"])
 
     def _start_mqtt(self, host, port):

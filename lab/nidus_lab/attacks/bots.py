@@ -1,26 +1,14 @@
 """Bots and their masters: check-ins at a beat with jitter, over HTTP, HTTPS, bare TCP, UDP and DNS."""
 from ..benign import AGENTS, CURL
-from .job import Missed, attack
-
-
-def _pair(job):
-    """A bot at home and its master in the wide world; where the master has a web site, honest people visit it too."""
-    bot = job.insider()
-    masters = [h for h in job.plan.by_role("outside") if h is not bot]
-    return bot, job.rng.choice(masters)
+from .job import Missed, attack, together
 
 
 def _beat(job):
     return job.rng.choice((0.7, 1.5, 3, 5)), job.rng.choice((0, 0.1, 0.4))
 
 
-def _span(job):
-    return job.left - 8
-
-
 def _check_in(job, tls):
-    bot = job.insider()
-    masters = [h for h in job.plan.by_role("outside") if "web" in h.services and h is not bot]
+    masters = [h for h in job.plan.by_role("outside") if "web" in h.services]
     if not masters:
         raise Missed("no master has a web server")
     master = job.rng.choice(masters)
@@ -28,13 +16,27 @@ def _check_in(job, tls):
     beat, jitter = _beat(job)
     agent = job.rng.choice((AGENTS[0], AGENTS[2], "Mozilla/4.0 (compatible; MSIE 8.0)", "agent"))
     base = f"{'https' if tls else 'http'}://{master.v4}:{port}/app/"
-    with job.claim(bot, master, port=port):
-        end = _span(job)
-        while job.left > job.seconds - end:
-            extra = ["-d", job.rng.randbytes(job.rng.choice((20, 60, 400, 2000))).hex()] if job.rng.random() < 0.3 else []
-            job.run(bot, [*CURL, "-A", agent, *extra, base + job.rng.choice(("task", "task", "task", "api/result"))], 6)
-            if not job.sleep(beat * job.rng.uniform(1 - jitter, 1 + jitter)):
-                break
+
+    def check_in(bot):
+        extra = ["-d", job.rng.randbytes(job.rng.choice((20, 60, 400, 2000))).hex()] if job.rng.random() < 0.3 else []
+        job.run(bot, [*CURL, "-A", agent, *extra, base + job.rng.choice(("task", "task", "task", "api/result"))], 6)
+
+    bots = _some(job, master)
+    together(job, bots, lambda bot: job.claim(bot, master, port=port), lambda bot: _keep_on(job, beat, jitter, lambda: check_in(bot)))
+
+
+def _some(job, *others):
+    """Usually one bot, at times a few of one master."""
+    among = [h for h in job.plan.by_role("client", "server") if h not in others]
+    return job.rng.sample(among, min(len(among), job.rng.choice((1, 1, 2, 3))))
+
+
+def _keep_on(job, beat, jitter, do):
+    """Does it at a beat, until the job's time is nearly up."""
+    while job.left > 8:
+        do()
+        if not job.sleep(beat * job.rng.uniform(1 - jitter, 1 + jitter)):
+            return
 
 
 @attack("botnet", "curl")
@@ -49,19 +51,22 @@ def https_beacon(job):
 
 @attack("botnet", "python3")
 def held_line(job):
-    """The bot keeps one TCP connection, as bots on chat servers do; several bots, one master."""
-    _, master = _pair(job)
+    """The bot keeps one TCP connection, as bots on chat servers do."""
+    master = job.rng.choice(job.plan.by_role("outside"))
     port = job.rng.choice((6667, 4444, 8081, 1337, 9001))
     server = job.start(master, job.tiny_words("master", port, job.left, job.rng.choice((1, 3, 6))))
-    bots = job.rng.sample([h for h in job.plan.by_role("client", "server")], job.rng.randint(1, 3))
     job.sleep(0.5)
     beat, _ = _beat(job)
+    lives = job.rng.randint(1, 4)  # A line breaks at times, and is taken up again.
+
+    def hold(bot):
+        for _ in range(lives):
+            length = max(1.0, (job.seconds - 8) / lives)
+            if job.left > 7:
+                job.tiny(bot, "bot", master.v4, port, length, beat, limit=length + 1)
+
     try:
-        with _claims(job, bots, master, port, "tcp"):
-            lines = [job.start(bot, job.tiny_words("bot", master.v4, port, job.left - 7, beat)) for bot in bots]
-            job.sleep(job.left - 6)
-            for line in lines:
-                job.end(line)
+        together(job, _some(job), lambda bot: job.claim(bot, master, port=port, forever=True), hold)
     finally:
         job.end(server)
 
@@ -69,19 +74,19 @@ def held_line(job):
 @attack("botnet", "ncat")
 def tcp_beacon(job):
     """A new bare connection each time: connect, say a few bytes, hear a few, close."""
-    bot, master = _pair(job)
+    master = job.rng.choice(job.plan.by_role("outside"))
     port = job.rng.choice((4443, 8088, 53, 2404, 9999))
     answer = job.file(job.rng.randbytes(job.rng.choice((4, 16, 200))))
     server = job.start(master, ["ncat", "-4", "-l", "-k", "-p", port, "--sh-exec", f"head -c 8 >/dev/null; cat {answer}"])
     beat, jitter = _beat(job)
     job.sleep(0.3)
+
+    def say(bot):
+        job.run(bot, ["ncat", "-4", "-w", "2", master.v4, port], 4, given=job.rng.randbytes(job.rng.choice((8, 16, 64, 300))))
+
     try:
-        with job.claim(bot, master, port=port):
-            end = _span(job)
-            while job.left > job.seconds - end:
-                job.run(bot, ["ncat", "-4", "-w", "2", master.v4, port], 4, given=job.rng.randbytes(job.rng.choice((8, 16, 64, 300))))
-                if not job.sleep(beat * job.rng.uniform(1 - jitter, 1 + jitter)):
-                    break
+        together(job, _some(job), lambda bot: job.claim(bot, master, port=port, forever=True),
+                 lambda bot: _keep_on(job, beat, jitter, lambda: say(bot)))
     finally:
         job.end(server)
 
@@ -96,8 +101,8 @@ def peer_to_peer(job):
     job.sleep(0.4)
     beat, _ = _beat(job)
     try:
-        with job.claim(bot, others, port=port, protocol="udp"):
-            job.tiny(bot, "peers", _span(job), beat, *[f"{h.v4}={port}" for h in others], limit=_span(job) + 1)
+        with job.claim(bot, others, port=port, protocol="udp", forever=True):
+            job.tiny(bot, "peers", job.left - 4, beat, *[f"{h.v4}={port}" for h in others], limit=job.left - 3)
     finally:
         for one in listeners:
             job.end(one)
@@ -108,32 +113,11 @@ def dns_beacon(job):
     """Small questions with an encoded state, at a beat, to a name server of the master's."""
     from .. import words
     resolver = job.plan.offering("dns")[-1]  # The first is everybody's: its queries could not be told apart.
-    bot = job.insider(resolver)
     beat, jitter = _beat(job)
     zone = f"{words.word(job.rng)}.{job.plan.domain}"
-    with job.claim(bot, resolver, port=53, protocol="udp"):
-        end = _span(job)
-        while job.left > job.seconds - end:
-            job.run(bot, ["dig", f"@{resolver.v4}", "+tries=1", "+time=1", job.rng.choice(("A", "TXT")), f"{words.host_label(job.rng, 16)}.{zone}"], 3)
-            if not job.sleep(beat * job.rng.uniform(1 - jitter, 1 + jitter)):
-                break
 
+    def ask(bot):
+        job.run(bot, ["dig", f"@{resolver.v4}", "+tries=1", "+time=1", job.rng.choice(("A", "TXT")), f"{words.host_label(job.rng, 16)}.{zone}"], 3)
 
-class _claims:
-    """One claim for each of several bots."""
-
-    def __init__(self, job, bots, master, port, protocol):
-        import contextlib
-        self._stack = contextlib.ExitStack()
-        self._list = [job.claim(bot, master, port=port, protocol=protocol, keep=2) for bot in bots if bot is not master]
-
-    def __enter__(self):
-        try:
-            for claim in self._list:
-                self._stack.enter_context(claim)
-        except BaseException:
-            self._stack.close()
-            raise
-
-    def __exit__(self, *failure):
-        self._stack.close()
+    together(job, _some(job, resolver), lambda bot: job.claim(bot, resolver, port=53, protocol="udp"),
+             lambda bot: _keep_on(job, beat, jitter, lambda: ask(bot)))

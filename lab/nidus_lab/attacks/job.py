@@ -1,6 +1,7 @@
 """One attack under way: who does it, to whom, for how long, and the label rules it leaves."""
 import contextlib
 import os
+import threading
 import time
 from dataclasses import dataclass
 
@@ -109,9 +110,10 @@ class Job:
     # -- labelling -------------------------------------------------------------
 
     @contextlib.contextmanager
-    def claim(self, attacker, victims, port=None, protocol="", family=4, net=None, keep=None, label=None, name=None):
+    def claim(self, attacker, victims, port=None, protocol="", family=4, net=None, name=None, forever=False):
         """While the block runs, and a little longer, attacker and victims have no benign talk on the port (None: on
-        any), and what they exchange bears the attack's label. `net` names the victims' network in the rule instead."""
+        any), and what they exchange bears the attack's label. `net` names the victims' network in the rule instead;
+        `forever` keeps the pair so to the capture's end, for ports that honest people do not use."""
         victims = victims if isinstance(victims, (list, tuple)) else [victims]
         names = [v.name for v in victims]
         if not self._ledger.hold(attacker.name, names, port, patience=min(12, self.left / 2)):
@@ -120,16 +122,37 @@ class Job:
         try:
             yield
         finally:
-            tail = self.rng.uniform(4, 7) if keep is None else keep
-            end = time.time() + tail
-            rules = [Rule(label or self.what.family, name or self.what.name, a=attacker.address(family), b=to, b_port=p,
+            tail = 0 if forever else self.rng.uniform(4, 7)
+            end = None if forever else time.time() + tail
+            rules = [Rule(self.what.family, name or self.what.name, a=attacker.address(family), b=to, b_port=p,
                           protocol=proto, start=start, end=end)
                      for to in ([net] if net else [v.address(family) for v in victims])
                      for p, proto in ([(None, protocol)] if port is None else [(port, protocol or "tcp"), (None, "icmp")])]
             self._add_rules(rules)
-            self._programs.sleep(tail)
-            self._ledger.release(attacker.name, names, port)
+            if not forever:
+                self._programs.sleep(tail)
+                self._ledger.release(attacker.name, names, port)
 
     def claim_spoofed(self, net, victim, protocol=""):
         """Whatever a made-up network exchanges with the victim is the attack's, to the capture's end."""
         self._add_rules([Rule(self.what.family, self.what.name, a=net, b=victim.v4, start=time.time())])
+
+
+def together(job, hosts, claim, do):
+    """Each of some hosts does it under its own claim, all at one time. Missed only when none of them could."""
+    missed = []
+
+    def one(host):
+        try:
+            with claim(host):
+                do(host)
+        except Missed as reason:
+            missed.append(reason)
+
+    threads = [threading.Thread(target=one, args=(host,), daemon=True) for host in hosts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if len(missed) == len(hosts):
+        raise Missed(str(missed[0]) if missed else "no hosts")

