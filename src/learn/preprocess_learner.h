@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+#include "learn/dataset.h"
+#include "model/preprocess.h"
+
+namespace nidus::learn {
+
+struct PreprocessOptions {
+  enum class Scaling : std::uint8_t { none, standard, min_max };
+  Scaling scaling = Scaling::none;
+  bool one_hot = false;        // categorical columns; otherwise they stay the index of the category
+  bool fill_missing = false;   // numeric columns: with the median of the rows
+  bool clip_to_range = false;  // numeric columns: to the range of the rows; infinities are always clipped
+};
+
+// Learns the steps from these rows, and only these.
+Result<model::Preprocessor> learn_preprocessor(const Dataset& training, const PreprocessOptions& options);
+
+// The rows behind the preprocessor, with a schema of its output columns ("flag=SF" for one-hot).
+Dataset preprocess(const model::Preprocessor& before, const Dataset& dataset);
+
+}  // namespace nidus::learn
