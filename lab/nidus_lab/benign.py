@@ -4,7 +4,8 @@ import tempfile
 
 from . import sandbox, words
 
-CURL = ["curl", "-sSk", "-o", "/dev/null", "--connect-timeout", "5"]
+MANY = ["curl", "-sSk", "--connect-timeout", "5"]  # Each URL needs its own -o.
+CURL = [*MANY, "-o", "/dev/null"]
 
 AGENTS = ("Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/115.0", "curl/7.88.1",
           "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0 Safari/537.36", "updater/4.1",
@@ -14,8 +15,14 @@ SSH = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "
        "ConnectTimeout=6", "-o", "GSSAPIAuthentication=no"]
 
 
-def _curl(me, site, *more, agent=None):
-    return [*CURL, "-6" if site.family == 6 else "-4", "-A", agent or me.rng.choice(AGENTS), *more]
+def _curl(me, site, *more, agent=None, many=()):
+    """curl for one URL or, with `many` paths, for all of them in one run."""
+    more = (*more, *_each(site.url(path) for path in many))
+    return [*(MANY if many else CURL), "-6" if site.family == 6 else "-4", "-A", agent or me.rng.choice(AGENTS), *more]
+
+
+def _each(urls):
+    return [word for url in urls for word in ("-o", "/dev/null", url)]
 
 
 def _web(me):
@@ -35,8 +42,7 @@ def browse(me):
             if not site:
                 return
             me.run(_curl(me, site, site.url(me.rng.choice(("/", "/", "/index.html")))), 10)
-            assets = [word for path in _pages(me, me.rng.randint(2, 12)) for word in ("-o", "/dev/null", site.url(path))]
-            me.run([*_curl(me, site)[:2], *_curl(me, site)[4:], "--parallel", "--parallel-max", me.rng.randint(2, 6), *assets], 15)
+            me.run(_curl(me, site, "--parallel", "--parallel-max", me.rng.randint(2, 6), many=_pages(me, me.rng.randint(2, 12))), 15)
             if not me.think(0.5, 5):
                 return
 
@@ -52,8 +58,7 @@ def keep_alive_fetch(me):
     """Many things over one connection."""
     with _web(me) as site:
         if site:
-            paths = _pages(me, me.rng.randint(3, 15))
-            me.run([*_curl(me, site)[:2], *_curl(me, site)[4:], *[w for p in paths for w in ("-o", "/dev/null", site.url(p))]], 20)
+            me.run(_curl(me, site, many=_pages(me, me.rng.randint(3, 15))), 20)
 
 
 def dead_link(me):

@@ -22,7 +22,8 @@ def command(arguments):
     room = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
             "--propagation", "private"]
     return ["env", f"{MARK}={os.readlink('/proc/self/ns/net')}",
-            *room, "nice", "-n", "5", "/usr/bin/python3", PROGRAM, *arguments]
+            *room, "sh", "-c", '"$@"; exit $?', "room",  # The room's first process buries the others' orphans.
+            "nice", "-n", "5", "/usr/bin/python3", PROGRAM, *arguments]
 
 
 def inside():

@@ -14,6 +14,9 @@ from .plan import make_plan
 from .programs import Programs
 from .services import Services
 
+# Families whose attacks are few flows each: a mixture has two of them.
+FEW = ("brute_force", "web_attack", "botnet", "exfiltration", "infiltration")
+
 # No capture is longer, whatever happens in it.
 MOST_PACKETS = 400_000
 
@@ -35,8 +38,8 @@ def choose(scenario, seed, duration):
         if name == "mix":
             many = list(groups)
             rng.shuffle(many)
-            count = max(3, min(len(many), round(duration / 12)))
-            chosen += [rng.choice(groups[family]) for family in many[:count]]
+            count = max(3, min(len(many), round(duration / 18)))
+            chosen += [rng.choice(groups[family]) for family in many[:count] for _ in range(2 if family in FEW else 1)]
             chosen += [rng.choice(list(attacks.REGISTRY)) for _ in range(rng.randint(0, 2))]
         elif name in groups:
             chosen += rng.sample(groups[name], min(len(groups[name]), max(1, round(duration / 20))))

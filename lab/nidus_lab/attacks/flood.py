@@ -82,7 +82,7 @@ def _hammer(job, attacker, victim, service):
                            url], seconds + 2)
     elif which == "wrk":
         # wrk has no rate: few connections for a short time keep it small.
-        header = rng.choice(([], ["-H", "Connection: close"]))
+        header = rng.choice(([], ["-H", "Connection: close"], ["-H", "Connection: close"]))
         job.run(attacker, ["wrk", "-t", "1", "-c", rng.choice((2, 8, 30)), "-d", f"{min(seconds, 1.5 if not header else 3):.0f}s", "--timeout", "3",
                            *header, url], seconds + 2)
     else:

@@ -2,7 +2,7 @@
 from urllib.parse import quote
 
 from .. import words
-from ..benign import AGENTS, CURL
+from ..benign import AGENTS, MANY
 from .job import attack
 
 INJECTIONS = ("' OR '1'='1", "1; DROP TABLE users--", "' UNION SELECT 1,2,3--", "1' AND SLEEP(2)#", "admin'--", "1 OR 1=1", "') OR ('a'='a",
@@ -30,7 +30,7 @@ def _probe(job, payloads, where):
         for _ in range(rng.randint(20, 70) // batch):
             urls = [word for _ in range(batch) for word in ("-o", "/dev/null", base + where(quote(rng.choice(payloads), safe="/.%")))]
             form = ["-d", f"user={quote(rng.choice(payloads))}&pass=x"] if rng.random() < 0.15 else []
-            job.run(attacker, [*CURL[:2], *CURL[4:], "--path-as-is", "-A", rng.choice(AGENTS), *form, *urls], 8)
+            job.run(attacker, [*MANY, "--path-as-is", "-A", rng.choice(AGENTS), *form, *urls], 8)
             if not job.sleep(rng.uniform(0, 2 * pause)):
                 break
 
