@@ -57,8 +57,9 @@ def _make(options):
     guard.check_away_from_host(guard.own_namespace(), sandbox.outside_network())
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    made = session.Session(options.seed, options.scenario, options.duration, options.out, options.snap, options.name, options.calm).make()
-    print(f"{made}: {os.path.getsize(made) / 1e6:.1f} MB")
+    one = session.Session(options.seed, options.scenario, options.duration, options.out, options.snap, options.name, options.calm)
+    size = one.make()
+    print(f"{os.path.join(options.out, one.name)}.pcap: {size / 1e6:.1f} MB", flush=True)
     return 0
 
 

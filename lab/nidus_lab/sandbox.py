@@ -3,7 +3,8 @@
 The room is a network, mount and process namespace of its own, made by unshare(1):
 nothing the lab starts sees the machine's network, and /run, /etc and /var are
 private copies, so that daemons, users and named network namespaces of the room
-do not exist outside and need no cleaning. Killing the room's parent kills it all.
+do not exist outside and need no cleaning. The rest of the disk is read-only
+there, but for the folder that the captures go to. Killing the room's parent kills it all.
 """
 import os
 import pathlib
@@ -13,6 +14,7 @@ import sys
 
 MARK = "NIDUS_LAB_ROOM"
 WORK = "/run/lab"
+OUT = WORK + "/out"  # The folder for captures, as the room sees it.
 
 PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lab")
 
@@ -35,16 +37,20 @@ def outside_network():
     return os.environ[MARK]
 
 
-def furnish():
-    """Private /run, /etc and /var, a directory for everything the capture needs, and no proxies."""
+def furnish(out):
+    """Private /run, /tmp, /etc and /var, a read-only disk, `out` mounted at OUT, and no proxies."""
+    os.makedirs(out, exist_ok=True)
     _mount("tmpfs", "lab", "/run", "mode=0755,size=1500m")
-    for directory in ("/run/netns", "/run/lock", "/run/sshd", WORK):
+    for directory in ("/run/netns", "/run/lock", "/run/sshd", OUT):
         os.makedirs(directory)
+    _run("mount", "--bind", out, OUT)
+    _mount("tmpfs", "lab", "/tmp", "mode=1777,size=200m")
     for directory in ("/etc", "/var"):
         upper, work = f"{WORK}/upper{directory}", f"{WORK}/work{directory}"
         os.makedirs(upper)
         os.makedirs(work)
         _mount("overlay", "lab", directory, f"lowerdir={directory},upperdir={upper},workdir={work}")
+    _run("mount", "-o", "remount,bind,ro", "/")
     for name in list(os.environ):
         if "proxy" in name.lower() or name.endswith("_BUNDLE") or name.startswith("SSL_CERT"):
             del os.environ[name]

