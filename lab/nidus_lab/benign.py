@@ -167,7 +167,7 @@ def ping(me):
     target = me.rng.choice([h for h in me.plan.hosts if h.role != "gate"])
     with me.talk(target, "icmp") as allowed:
         if allowed:
-            me.run(["ping", "-q", "-c", me.rng.randint(1, 8), "-i", me.rng.choice((0.2, 0.5, 1)), "-s", me.rng.choice((56, 56, 32, 1000)),
+            me.run(["ping", "-n", "-q", "-c", me.rng.randint(1, 8), "-i", me.rng.choice((0.2, 0.5, 1)), "-s", me.rng.choice((56, 56, 32, 1000)),
                     "-W", "2", target.address(me.rng.choice((4, 4, 6)))], 15)
 
 
@@ -240,11 +240,12 @@ def secure_copy(me):
             place = f"{name}@[{server.literal}]:"
             base = ["scp", "-q", *SSH, "-i", me.key, "-P", server.port]
             if me.rng.random() < 0.5:
-                me.run([*base, f"{place}file{me.rng.randrange(4)}.bin", "/dev/null"], 25)
+                path = _file(me, 1)
+                me.run([*base, f"{place}file{me.rng.randrange(4)}.bin", path], 25)
             else:
                 path = _file(me, words.size(me.rng, 1000, 4_000_000))
                 me.run([*base, path, f"{place}up{me.rng.randrange(9)}.bin"], 25)
-                os.unlink(path)
+            os.unlink(path)
 
 
 def file_transfer(me):

@@ -1,9 +1,12 @@
 """The command line of the lab."""
 import argparse
+import glob
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 from . import attacks, guard, install, sandbox, selfcheck, session
@@ -110,23 +113,33 @@ def _install(_):
 
 
 def _clean(_):
-    """Rooms vanish with their processes; only a room's processes could be left, and only if their parent was stopped oddly."""
-    left = 0
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                ours = f"{sandbox.MARK}=".encode() in file.read()
-            apart = os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid")
-        except OSError:
-            continue
-        if ours and apart:
-            left += 1
-            try:
-                os.kill(int(pid), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-    print(f"{left} processes ended")
+    """A room dies with the unshare(1) that made it. Should the kernel have failed to see to that, this does; and
+    folders of a selfcheck that was killed go. Rooms at work are left alone."""
+    _need_root()
+    orphans = [pid for pid in filter(str.isdigit, os.listdir("/proc")) if _is_orphan(pid)]
+    for pid in orphans:
+        os.kill(int(pid), signal.SIGKILL)  # The first process of a room takes the others along.
+    old = [folder for folder in glob.glob(os.path.join(tempfile.gettempdir(), selfcheck.PREFIX + "*"))
+           if time.time() - os.path.getmtime(folder) > 600]
+    for folder in old:
+        shutil.rmtree(folder)
+    print(f"{len(orphans)} rooms ended, {len(old)} folders removed")
     return 0
+
+
+def _is_orphan(pid):
+    """The first process of a room whose parent is not the one that made it."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            if f"{sandbox.MARK}=".encode() not in file.read():
+                return False
+        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+            status = dict(line.strip().partition(":")[::2] for line in file)
+        numbers = status["NSpid"].split()
+        with open(f"/proc/{status['PPid'].strip()}/comm", encoding="utf-8") as file:
+            return len(numbers) > 1 and numbers[-1] == "1" and file.read().strip() != "unshare"
+    except OSError:  # It ended while we looked, or has no parent here.
+        return False
 
 
 def _selfcheck(options):

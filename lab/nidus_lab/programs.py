@@ -5,6 +5,8 @@ import subprocess
 import threading
 import time
 
+from .sandbox import SCRATCH
+
 
 class Programs:
     """All programs of one capture. stop() ends them and makes every later run() return at once. Thread-safe."""
@@ -58,7 +60,7 @@ class Programs:
         words = [str(word) for word in words]
         self._log.write(f"{time.time():.3f} {host}: {' '.join(words)[:300]}\n".encode())
         process = subprocess.Popen(enter(host) + words, stdin=stdin, stdout=self._log, stderr=self._log,
-                                   start_new_session=True)
+                                   start_new_session=True, cwd=SCRATCH)
         with self._lock:
             self._live.add(process)
         return process

@@ -15,6 +15,7 @@ import sys
 MARK = "NIDUS_LAB_ROOM"
 WORK = "/run/lab"
 OUT = WORK + "/out"  # The folder for captures, as the room sees it.
+SCRATCH = WORK + "/tmp"
 
 PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lab")
 
@@ -38,13 +39,12 @@ def outside_network():
 
 
 def furnish(out):
-    """Private /run, /tmp, /etc and /var, a read-only disk, `out` mounted at OUT, and no proxies."""
+    """Private /run, /etc and /var, a read-only disk, `out` mounted at OUT, and no proxies."""
     os.makedirs(out, exist_ok=True)
     _mount("tmpfs", "lab", "/run", "mode=0755,size=1500m")
-    for directory in ("/run/netns", "/run/lock", "/run/sshd", OUT):
+    for directory in ("/run/netns", "/run/lock", "/run/sshd", OUT, SCRATCH):
         os.makedirs(directory)
     _run("mount", "--bind", out, OUT)
-    _mount("tmpfs", "lab", "/tmp", "mode=1777,size=200m")
     for directory in ("/etc", "/var"):
         upper, work = f"{WORK}/upper{directory}", f"{WORK}/work{directory}"
         os.makedirs(upper)
@@ -54,7 +54,7 @@ def furnish(out):
     for name in list(os.environ):
         if "proxy" in name.lower() or name.endswith("_BUNDLE") or name.startswith("SSL_CERT"):
             del os.environ[name]
-    os.environ.update(HOME=f"{WORK}/home/root", LANG="C.UTF-8", LC_ALL="C.UTF-8")
+    os.environ.update(HOME=f"{WORK}/home/root", TMPDIR=SCRATCH, LANG="C.UTF-8", LC_ALL="C.UTF-8")
     os.makedirs(os.environ["HOME"], mode=0o700)
 
 

@@ -8,11 +8,12 @@ import tempfile
 
 from . import labels, sandbox
 
+PREFIX = "nidus-lab-"  # Of its folders.
 SCENARIO = "syn_scan,icmp_flood"
 
 
 def main(seed):
-    with tempfile.TemporaryDirectory(prefix="nidus-lab-") as out:
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as out:
         done = subprocess.run(sandbox.command(["make", "--seed", str(seed), "--scenario", SCENARIO, "--duration", "20", "--out", out,
                                                "--name", "check"]), timeout=180, check=False)
         if done.returncode:
