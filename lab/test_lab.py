@@ -31,7 +31,8 @@ class Rules(unittest.TestCase):
 
     def test_the_span_includes_its_ends(self):
         rule = Rule("dos", "x", start=10.0, end=12.0)
-        self.assertEqual([rule.matches(flow(time=t)) for t in (9.999999, 10.0, 12.0, 12.000001)], [False, True, True, False])
+        self.assertEqual([rule.matches(flow(time=t)) for t in (9.999999, 10.0, 12.0, 12.000001)],
+                         [False, True, True, False])
 
     def test_networks_and_versions(self):
         rule = Rule("ddos", "x", a="10.0.0.0/24")
@@ -65,8 +66,10 @@ class LabelFile(unittest.TestCase):
             self.assertEqual(labels.rules_of(path, "one.pcap"), [rule, CATCH_ALL])
             with open(path, encoding="ascii") as file:
                 lines = file.read().splitlines()
-        self.assertEqual(lines, ["capture,from,to,a,a_port,b,b_port,protocol,label,attack,group", "two.pcap,,,,,,,,benign,,g2",
-                                 "one.pcap,1.250000,,10.0.0.1,,fd00::1,443,tcp,botnet,beacon,g1", "one.pcap,,,,,,,,benign,,g1"])
+        self.assertEqual(lines, ["capture,from,to,a,a_port,b,b_port,protocol,label,attack,group",
+                                 "two.pcap,,,,,,,,benign,,g2",
+                                 "one.pcap,1.250000,,10.0.0.1,,fd00::1,443,tcp,botnet,beacon,g1",
+                                 "one.pcap,,,,,,,,benign,,g1"])
 
     def test_another_file_is_not_overwritten(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +107,8 @@ class Plans(unittest.TestCase):
     def test_every_service_is_somewhere(self):
         for seed in SEEDS:
             made = plan.make_plan(seed)
-            for service in ("web", "tls", "dns", "ssh", "ftp", "smtp", "redis", "mqtt", "ntp", "voice", "bulk", "reflector"):
+            for service in ("web", "tls", "dns", "ssh", "ftp", "smtp", "redis", "mqtt", "ntp", "voice", "bulk",
+                            "reflector"):
                 self.assertTrue(made.offering(service), f"seed {seed} has no {service}")
 
 
@@ -169,7 +173,8 @@ class Guard(unittest.TestCase):
         guard.check_namespace("n", [self.LOOP, self.CABLE, *links], [{"dst": "10.1.2.0/24", "dev": "e0"}, *routes])
 
     def test_a_closed_namespace_passes(self):
-        self.check(routes=[{"dst": "127.0.0.0/8", "dev": "lo"}, {"dst": "fe80::/64", "dev": "e0"}, {"dst": "ff00::/8", "dev": "e0"},
+        self.check(routes=[{"dst": "127.0.0.0/8", "dev": "lo"}, {"dst": "fe80::/64", "dev": "e0"},
+                           {"dst": "ff00::/8", "dev": "e0"},
                            {"dst": "10.9.0.0/16", "gateway": "10.1.2.1", "dev": "e0"}])
 
     def test_a_default_route_is_refused(self):
@@ -184,8 +189,10 @@ class Guard(unittest.TestCase):
 
     def test_hardware_and_foreign_interfaces_are_refused(self):
         for link in ({"ifname": "eth0", "link_type": "ether", "flags": ["UP"]},
-                     {"ifname": "wg0", "link_type": "none", "flags": ["UP"], "linkinfo": {"info_kind": "wireguard"}},
-                     {"ifname": "mv0", "link_type": "ether", "flags": ["UP"], "linkinfo": {"info_kind": "macvlan"}}):
+                     {"ifname": "wg0", "link_type": "none", "flags": ["UP"],
+                      "linkinfo": {"info_kind": "wireguard"}},
+                     {"ifname": "mv0", "link_type": "ether", "flags": ["UP"],
+                      "linkinfo": {"info_kind": "macvlan"}}):
             with self.assertRaises(guard.Refused):
                 self.check(links=[link])
 

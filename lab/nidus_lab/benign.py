@@ -18,7 +18,8 @@ SSH = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "
 def _curl(me, site, *more, agent=None, many=()):
     """curl for one URL or, with `many` paths, for all of them in one run."""
     more = (*more, *_each(site.url(path) for path in many))
-    return [*(MANY if many else CURL), "-6" if site.family == 6 else "-4", "-A", agent or me.rng.choice(AGENTS), *more]
+    return [*(MANY if many else CURL), "-6" if site.family == 6 else "-4", "-A", agent or me.rng.choice(AGENTS),
+            *more]
 
 
 def _each(urls):
@@ -42,7 +43,8 @@ def browse(me):
             if not site:
                 return
             me.run(_curl(me, site, site.url(me.rng.choice(("/", "/", "/index.html")))), 10)
-            me.run(_curl(me, site, "--parallel", "--parallel-max", me.rng.randint(2, 6), many=_pages(me, me.rng.randint(2, 12))), 15)
+            me.run(_curl(me, site, "--parallel", "--parallel-max", me.rng.randint(2, 6),
+                         many=_pages(me, me.rng.randint(2, 12))), 15)
             if not me.think(0.5, 5):
                 return
 
@@ -72,7 +74,8 @@ def search(me):
     with _web(me) as site:
         for _ in range(me.rng.randint(1, 4)):
             if site:
-                text = "+".join(words.word(me.rng) for _ in range(me.rng.randint(1, 4))) + me.rng.choice(("", "", "", "'s"))
+                text = "+".join(words.word(me.rng) for _ in range(me.rng.randint(1, 4))) + me.rng.choice(("", "",
+                                                                                                          "", "'s"))
                 me.run(_curl(me, site, site.url(f"/app/search?q={text}")), 10)
                 me.think(0.3, 3)
 
@@ -99,7 +102,7 @@ def members(me):
 def upload(me):
     with _web(me) as site:
         if site:
-            path = _file(me, words.size(me.rng, 500, 3_000_000))
+            path = _file(me, me.size(500, 3_000_000))
             me.run(_curl(me, site, "-T", path, site.url("/app/upload")), 20)
             os.unlink(path)
 
@@ -124,7 +127,8 @@ def crawl(me):
     with _web(me) as site:
         if site:
             for path, _ in me.services.pages[:me.rng.randint(10, 50)]:
-                me.run(_curl(me, site, site.url(path if me.rng.random() < 0.95 else "/robots.txt"), agent="crawler/1.0"), 10)
+                me.run(_curl(me, site, site.url(path if me.rng.random() < 0.95 else "/robots.txt"),
+                             agent="crawler/1.0"), 10)
                 if not me.think(0, 0.15):
                     return
 
@@ -137,7 +141,8 @@ def polling(me):
             return
         beat, length = me.rng.choice((0.5, 1, 2, 3, 5)), me.rng.uniform(8, 25)
         if me.rng.random() < 0.5:
-            me.run(["env", f"PYTHONPATH={_package()}", "/usr/bin/python3", "-m", "nidus_lab.tiny", "polling", site.literal,
+            me.run(["env", f"PYTHONPATH={_package()}", "/usr/bin/python3", "-m", "nidus_lab.tiny", "polling",
+                    site.literal,
                     site.port, service, length, beat, "/app/api/status"], length + 10)
         else:
             for _ in range(int(length / beat)):
@@ -154,11 +159,13 @@ def look_up(me):
             if server:
                 names = list(me.services.names)
                 name, kind = me.rng.choice(((me.rng.choice(names), "A"), (me.rng.choice(names), "AAAA"),
-                                            (f"txt{me.rng.randrange(4)}.{me.plan.domain}", "TXT"), (me.plan.domain, "MX"),
+                                            (f"txt{me.rng.randrange(4)}.{me.plan.domain}", "TXT"),
+                                            (me.plan.domain, "MX"),
                                             (f"{words.word(me.rng)}.{me.plan.domain}", "A"),
                                             (f"{words.host_label(me.rng, 30)}.cdn.{me.plan.domain}", "A"),
                                             (me.services.amplified, "TXT")))
-                me.run(["dig", f"@{server.literal}", "-p", server.port, "+tries=1", "+time=2", *me.rng.choice(([], [], ["+tcp"], ["+noedns"])),
+                me.run(["dig", f"@{server.literal}", "-p", server.port, "+tries=1", "+time=2",
+                        *me.rng.choice(([], [], ["+tcp"], ["+noedns"])),
                         kind, name], 5)
                 me.think(0, 0.5)
 
@@ -167,21 +174,24 @@ def ping(me):
     target = me.rng.choice([h for h in me.plan.hosts if h.role != "gate"])
     with me.talk(target, "icmp") as allowed:
         if allowed:
-            me.run(["ping", "-n", "-q", "-c", me.rng.randint(1, 8), "-i", me.rng.choice((0.2, 0.5, 1)), "-s", me.rng.choice((56, 56, 32, 1000)),
+            me.run(["ping", "-n", "-q", "-c", me.rng.randint(1, 8), "-i", me.rng.choice((0.2, 0.5, 1)), "-s",
+                    me.rng.choice((56, 56, 32, 1000)),
                     "-W", "2", target.address(me.rng.choice((4, 4, 6)))], 15)
 
 
 def clock(me):
     with me.visit("ntp", literal=True) as server:
         if server:
-            me.run(["chronyd", "-Q", "-t", "6", "-f", "/dev/null", f"server {server.literal} iburst maxsamples {me.rng.randint(1, 4)}"], 8)
+            me.run(["chronyd", "-Q", "-t", "6", "-f", "/dev/null",
+                    f"server {server.literal} iburst maxsamples {me.rng.randint(1, 4)}"], 8)
 
 
 def monitoring(me):
     """Is everything up? One connection to each of some ports, some of them closed."""
     targets = []
     for host in me.rng.sample(me.plan.by_role("server"), 3):
-        ports = [p for p in host.services.values() if p not in (5004, 16384, 40000)] + me.rng.sample((81, 3306, 5432, 9100), 1)
+        ports = [p for p in host.services.values() if p not in (5004, 16384, 40000)] + me.rng.sample((81, 3306,
+                                                                                                      5432, 9100), 1)
         targets += [(host, p) for p in ports]
     with _all(me, targets) as allowed:
         if allowed:
@@ -198,7 +208,8 @@ def closed_port(me):
 
 
 def nobody_there(me):
-    me.run([*CURL, "--connect-timeout", "3", f"http://{me.plan.spoofable[-1].rsplit('.', 2)[0]}.9.{me.rng.randrange(1, 250)}/"], 4)
+    me.run([*CURL, "--connect-timeout", "3",
+            f"http://{me.plan.spoofable[-1].rsplit('.', 2)[0]}.9.{me.rng.randrange(1, 250)}/"], 4)
 
 
 # -- logins and files --------------------------------------------------------------
@@ -211,8 +222,10 @@ def _shell(me, server, secret=None):
     name, right = _user(me)
     family = "-6" if server.family == 6 else "-4"
     if secret is None and me.rng.random() < 0.6:
-        return ["ssh", family, *SSH, "-i", me.key, "-o", "BatchMode=yes", "-p", server.port, f"{name}@{server.literal}"]
-    return ["sshpass", "-p", secret or right, "ssh", family, *SSH, "-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1", "-p",
+        return ["ssh", family, *SSH, "-i", me.key, "-o", "BatchMode=yes", "-p", server.port,
+                f"{name}@{server.literal}"]
+    return ["sshpass", "-p", secret or right, "ssh", family, *SSH, "-o", "PubkeyAuthentication=no", "-o",
+            "NumberOfPasswordPrompts=1", "-p",
             server.port, f"{name}@{server.literal}"]
 
 
@@ -221,14 +234,16 @@ def shell_command(me):
         if server:
             if me.rng.random() < 0.12:
                 me.run([*_shell(me, server, secret="mistyped"), "true"], 10)
-            me.run([*_shell(me, server), me.rng.choice(("uptime", "ls -la", "df", "cat /etc/services | head -c 9000", "ps aux | head"))], 10)
+            me.run([*_shell(me, server), me.rng.choice(("uptime", "ls -la", "df",
+                                                        "cat /etc/services | head -c 9000", "ps aux | head"))], 10)
 
 
 def shell_session(me):
     """Somebody types, reads, types."""
     with me.visit("ssh", literal=True) as server:
         if server:
-            typed = "; ".join(f"sleep {me.rng.uniform(0.2, 3):.1f}; {me.rng.choice(('ls -la', 'uptime', 'head -c 3000 file0.bin | base64', 'date'))}"
+            orders = ("ls -la", "uptime", "head -c 3000 file0.bin | base64", "date")
+            typed = "; ".join(f"sleep {me.rng.uniform(0.2, 3):.1f}; {me.rng.choice(orders)}"
                               for _ in range(me.rng.randint(3, 9)))
             me.run([*_shell(me, server), typed], 30)
 
@@ -243,7 +258,7 @@ def secure_copy(me):
                 path = _file(me, 1)
                 me.run([*base, f"{place}file{me.rng.randrange(4)}.bin", path], 25)
             else:
-                path = _file(me, words.size(me.rng, 1000, 4_000_000))
+                path = _file(me, me.size(1000, 4_000_000))
                 me.run([*base, path, f"{place}up{me.rng.randrange(9)}.bin"], 25)
             os.unlink(path)
 
@@ -258,20 +273,24 @@ def file_transfer(me):
             me.run([*CURL, "--user", f"{name}:{secret[:-1]}", server.url("/", "ftp")], 10)
         for _ in range(me.rng.randint(1, 3)):
             if me.rng.random() < 0.4:
-                path = _file(me, words.size(me.rng, 500, 2_000_000))
+                path = _file(me, me.size(500, 2_000_000))
                 me.run([*base, "-T", path, server.url(f"/in{me.rng.randrange(9)}.bin", "ftp")], 20)
                 os.unlink(path)
             else:
-                me.run([*base, server.url(me.rng.choice(("/", "/file0.bin", "/file1.bin", "/none.bin")), "ftp")], 20)
+                me.run([*base, server.url(me.rng.choice(("/", "/file0.bin", "/file1.bin", "/none.bin")), "ftp")],
+                       20)
 
 
 def mail(me):
     with me.visit("smtp", literal=True) as server:
         if server:
-            path = _file(me, words.size(me.rng, 300, 600_000))
-            me.run(["swaks", "--silent", "3", "--server", server.literal, "--port", server.port, "--timeout", "8", "--from",
-                    f"{words.word(me.rng)}@{me.plan.domain}", "--to", f"{_user(me)[0]}@{me.plan.domain}", "--helo", me.host.name + ".lab",
-                    "--header", f"Subject: {words.sentence(me.rng, 4)}", "--body", words.sentence(me.rng, me.rng.randint(5, 200)),
+            path = _file(me, me.size(300, 600_000))
+            me.run(["swaks", "--silent", "3", "--server", server.literal, "--port", server.port, "--timeout", "8",
+                    "--from",
+                    f"{words.word(me.rng)}@{me.plan.domain}", "--to", f"{_user(me)[0]}@{me.plan.domain}", "--helo",
+                    me.host.name + ".lab",
+                    "--header", f"Subject: {words.sentence(me.rng, 4)}", "--body",
+                    words.sentence(me.rng, me.rng.randint(5, 200)),
                     *(["--attach", f"@{path}"] if me.rng.random() < 0.4 else [])], 15)
             os.unlink(path)
 
@@ -282,17 +301,20 @@ def database(me):
     with me.visit("redis", literal=True) as server:
         if server:
             secret = me.services.redis_password
-            base = ["redis-cli", "--no-auth-warning", "-a", secret + "x" * (me.rng.random() < 0.04), "-h", server.literal, "-p", server.port]
+            base = ["redis-cli", "--no-auth-warning", "-a", secret + "x" * (me.rng.random() < 0.04), "-h",
+                    server.literal, "-p", server.port]
             kind = me.rng.random()
             if kind < 0.5:
-                me.run([*base, *me.rng.choice((["SET", words.word(me.rng), words.sentence(me.rng, 60)], ["GET", words.word(me.rng)], ["INFO"]))], 5)
+                me.run([*base, *me.rng.choice((["SET", words.word(me.rng), words.sentence(me.rng, 60)],
+                                               ["GET", words.word(me.rng)], ["INFO"]))], 5)
             elif kind < 0.75:
                 lines = [f"SET {words.word(me.rng)} {words.word(me.rng)}" for _ in range(me.rng.randint(20, 400))]
                 me.run([*base], 8, given="\n".join(lines) + "\n")
             elif kind < 0.9:
                 me.run([*base, "SUBSCRIBE", words.word(me.rng)], me.rng.uniform(5, 25))
             else:
-                me.run(["redis-benchmark", "-q", "-a", secret, "-h", server.literal, "-p", server.port, "-c", 4, "-n", me.rng.randint(100, 800), "-t", "get"], 8)
+                me.run(["redis-benchmark", "-q", "-a", secret, "-h", server.literal, "-p", server.port, "-c", 4,
+                        "-n", me.rng.randint(100, 800), "-t", "get"], 8)
 
 
 def messages(me):
@@ -303,7 +325,8 @@ def messages(me):
                 me.run(["mosquitto_sub", *base, "-k", me.rng.choice((5, 10)), "-W", me.rng.randint(8, 30)], 35)
             else:
                 for _ in range(me.rng.randint(1, 8)):
-                    me.run(["mosquitto_pub", *base, "-q", me.rng.choice((0, 1)), "-m", words.sentence(me.rng, me.rng.randint(1, 100))], 6)
+                    me.run(["mosquitto_pub", *base, "-q", me.rng.choice((0, 1)), "-m",
+                            words.sentence(me.rng, me.rng.randint(1, 100))], 6)
                     me.think(0.1, 2)
 
 
@@ -317,7 +340,8 @@ def call(me):
 def bulk(me):
     with me.visit("bulk", literal=True) as server:
         if server:
-            me.run(["iperf3", "-c", server.literal, "-p", server.port, "-t", me.rng.randint(1, 4), "-b", f"{me.rng.choice((500, 1500, 4000))}k",
+            me.run(["iperf3", "-c", server.literal, "-p", server.port, "-t", me.rng.randint(1, 4), "-b",
+                    f"{me.rng.choice((500, 1500, 4000))}k",
                     *me.rng.choice(([], ["-u", "-l", "1200"], ["-R"]))], 15)
 
 
@@ -328,15 +352,20 @@ def quiet_line(me):
             _tiny(me, length + 8, "idle", server.literal, server.port, length)
 
 
-TASTES = {browse: 9, one_page: 6, keep_alive_fetch: 4, dead_link: 2, search: 4, form_login: 2, members: 1, upload: 2, api_posts: 3,
-          download: 1, crawl: 0.7, polling: 2, look_up: 8, ping: 2, clock: 1.5, monitoring: 0.8, closed_port: 0.7, nobody_there: 0.4,
-          shell_command: 4, shell_session: 2, secure_copy: 2, file_transfer: 3, mail: 3, database: 4, messages: 3, call: 1,
+TASTES = {browse: 9, one_page: 6, keep_alive_fetch: 4, dead_link: 2, search: 4, form_login: 2, members: 1,
+          upload: 2, api_posts: 3,
+          download: 1, crawl: 0.7, polling: 2, look_up: 8, ping: 2, clock: 1.5, monitoring: 0.8, closed_port: 0.7,
+          nobody_there: 0.4,
+          shell_command: 4, shell_session: 2, secure_copy: 2, file_transfer: 3, mail: 3, database: 4, messages: 3,
+          call: 1,
           bulk: 0.6, quiet_line: 1}
 
 PAUSE = {"client": 2.0, "server": 8.0, "outside": 5.0}
 
-SERVER_TASTES = {look_up, one_page, api_posts, database, messages, clock, monitoring, secure_copy, polling, ping, mail, shell_command}
-OUTSIDE_TASTES = {browse, one_page, keep_alive_fetch, dead_link, search, form_login, download, crawl, mail, shell_command, look_up,
+SERVER_TASTES = {look_up, one_page, api_posts, database, messages, clock, monitoring, secure_copy, polling, ping,
+                 mail, shell_command}
+OUTSIDE_TASTES = {browse, one_page, keep_alive_fetch, dead_link, search, form_login, download, crawl, mail,
+                  shell_command, look_up,
                   upload, ping, file_transfer, quiet_line}
 
 

@@ -13,7 +13,8 @@ from . import attacks, guard, install, sandbox, selfcheck, session
 
 
 def main(words):
-    parser = argparse.ArgumentParser(prog="lab/lab", description="Makes labelled captures out of real programs in network "
+    parser = argparse.ArgumentParser(prog="lab/lab",
+                                     description="Makes labelled captures out of real programs in network "
                                      "namespaces of its own. Needs root; reaches nothing outside.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     one = verbs.add_parser("make", help="make one capture")
@@ -41,26 +42,32 @@ def main(words):
 
 def _common(parser, scenario="mix"):
     parser.add_argument("--scenario", default=scenario, metavar="NAME[,NAME...]",
-                        help="see `lab/lab list` " + ("(default: mix)" if scenario else "(default: a round of all of them)"))
+                        help="see `lab/lab list` " + ("(default: mix)" if scenario
+                                                      else "(default: a round of all of them)"))
     parser.add_argument("--duration", type=float, default=60, help="seconds of traffic, 10 to 300 (default: 60)")
     parser.add_argument("--out", default="lab-out", metavar="DIR")
     parser.add_argument("--snap", type=int, default=256, help="bytes kept of each packet (default: 256)")
-    parser.add_argument("--calm", type=float, default=1.0, help="stretches the pauses of honest people (default: 1)")
+    parser.add_argument("--calm", type=float, default=1.0,
+                        help="stretches the pauses of honest people (default: 1)")
+    parser.add_argument("--bulk", type=float, default=1.0, help="scales the sizes of files (default: 1)")
 
 
 def _make(options):
     if not 10 <= options.duration <= 300:
         raise ValueError("--duration must lie between 10 and 300 seconds")
-    session.choose(options.scenario, options.seed, options.duration)  # Unknown names are told before anything is made.
+    session.choose(options.scenario, options.seed,
+                   options.duration)  # Unknown names are told before anything is made.
     options.out = os.path.abspath(options.out)
     if not sandbox.inside():
         _need_root()
-        words = sandbox.command(["make", *_words(options), "--seed", str(options.seed), *(["--name", options.name] if options.name else [])])
+        words = sandbox.command(["make", *_words(options), "--seed", str(options.seed),
+                                 *(["--name", options.name] if options.name else [])])
         os.execvp(words[0], words)
     guard.check_away_from_host(guard.own_namespace(), sandbox.outside_network())
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    one = session.Session(options.seed, options.scenario, options.duration, options.out, options.snap, options.name, options.calm)
+    one = session.Session(options.seed, options.scenario, options.duration, options.out, options.snap,
+                          options.name, options.calm, options.bulk)
     size = one.make()
     print(f"{os.path.join(options.out, one.name)}.pcap: {size / 1e6:.1f} MB", flush=True)
     return 0
@@ -93,7 +100,8 @@ def _suite(options):
 
 
 # What a suite makes when no scenario is named: mostly mixtures, each family by itself, and days without attacks.
-ROUND = ("mix", "benign", "mix", "dos", "mix", "port_scan", "mix", "ddos", "mix", "web_attack", "mix", "brute_force", "mix", "botnet",
+ROUND = ("mix", "benign", "mix", "dos", "mix", "port_scan", "mix", "ddos", "mix", "web_attack", "mix",
+         "brute_force", "mix", "botnet",
          "mix", "exfiltration", "mix", "benign", "mix", "infiltration,port_scan,botnet")
 
 
@@ -147,8 +155,9 @@ def _selfcheck(options):
 
 
 def _words(options, scenario=None):
-    return ["--scenario", scenario or options.scenario, "--duration", str(options.duration), "--out", os.path.abspath(options.out), "--snap",
-            str(options.snap), "--calm", str(options.calm)]
+    return ["--scenario", scenario or options.scenario, "--duration", str(options.duration), "--out",
+            os.path.abspath(options.out), "--snap",
+            str(options.snap), "--calm", str(options.calm), "--bulk", str(options.bulk)]
 
 
 def _seeds(text):

@@ -3,9 +3,11 @@ import contextlib
 import os
 import subprocess
 
-PACKAGES = """apache2-utils bind9-dnsutils busybox chrony curl dirb dnsmasq-base ethtool gobuster hping3 hydra iodine iperf3 iproute2
-iputils-ping medusa mosquitto mosquitto-clients ncat ncrack nftables nginx-light nmap openssh-client openssh-server openssl opensmtpd procps
-python3 redis-server redis-tools siege slowhttptest sqlmap sshpass swaks tcpdump util-linux vsftpd wrk""".split()
+PACKAGES = """
+apache2-utils bind9-dnsutils chrony curl dirb dnsmasq-base ethtool gobuster hping3 hydra iodine iperf3 iproute2
+iputils-ping medusa mosquitto mosquitto-clients ncat ncrack nftables nginx-light nmap openssh-client openssh-server
+openssl opensmtpd procps python3 redis-server redis-tools siege slowhttptest sqlmap sshpass swaks tcpdump util-linux
+vsftpd wrk""".split()
 
 POLICY = "/usr/sbin/policy-rc.d"
 
@@ -35,4 +37,5 @@ def install():
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with no_daemons():
         subprocess.run(["apt-get", "update"], env=environment, check=True)
-        return subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES], env=environment, check=False).returncode
+        return subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES], env=environment,
+                              check=False).returncode

@@ -114,12 +114,18 @@ class Network:
                 _must(["tc", "-n", place, "qdisc", "add", "dev", device, *handle, "tbf",
                        "rate", f"{link.rate_kbit}kbit", "burst", "32kb", "latency", "80ms"])
             if link.loss:
-                _must([*enter(place), "nft", "-f", "-"], given=(
-                    f'table netdev loss_{host.name} {{\n chain c {{\n type filter hook ingress device "{device}" priority 0;\n'
-                    f" numgen random mod 10000 < {round(link.loss * 10000)} drop\n }}\n}}\n"))
+                _must([*enter(place), "nft", "-f", "-"], given=f"""
+table netdev loss_{host.name} {{
+  chain incoming {{
+    type filter hook ingress device "{device}" priority 0
+    numgen random mod 10000 < {round(link.loss * 10000)} drop
+  }}
+}}
+""")
 
     def _quiet_ipv6(self, name):
-        _attempt([*enter(name), "sysctl", "-qw", "net.ipv6.conf.all.accept_ra=0", "net.ipv6.conf.default.accept_ra=0",
+        _attempt([*enter(name), "sysctl", "-qw", "net.ipv6.conf.all.accept_ra=0",
+                  "net.ipv6.conf.default.accept_ra=0",
                   "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0",
                   "net.ipv6.conf.default.router_solicitations=0"])
 

@@ -3,7 +3,7 @@ import contextlib
 import threading
 from dataclasses import dataclass
 
-from . import benign
+from . import benign, words
 from .ledger import ICMP
 from .programs import Programs
 from .services import KEY
@@ -39,6 +39,10 @@ class Person:
 
     def run(self, words, limit, given=None):
         return self._programs.run(self.host.name, words, limit, given)
+
+    def size(self, low, high):
+        """The size of a file somebody has, in bytes."""
+        return max(1, int(words.size(self.rng, low, high) * self.plan.bulk))
 
     def think(self, low, high):
         return self._programs.sleep(self.rng.uniform(low, high) * self.plan.pace)
@@ -80,7 +84,8 @@ class Person:
             yield owner.address(family), family
             return
         with self.talk(resolver, resolver.services["dns"]) as allowed:
-            yield (self.rng.choice(names), family) if allowed or resolver is self.host else (owner.address(family), family)
+            yield (self.rng.choice(names), family) if allowed or resolver is self.host else (owner.address(family),
+                                                                                             family)
 
     @property
     def key(self):

@@ -50,6 +50,7 @@ class Plan:
     spoofable: list      # networks no host lives in
     pace: float          # scales the think times of people: below 1, they are in a hurry
     domain: str
+    bulk: float = 1.0    # scales the sizes of files
 
     def host(self, name):
         return next(h for h in self.hosts if h.name == name)
@@ -74,7 +75,8 @@ def make_plan(seed):
     for host in hosts[1:]:
         host.link = _link(rng, host.role)
     return Plan(seed, sorted({n for group in nets.values() for n in group}), net6, hosts,
-                _spoofable(rng, nets), rng.choice((0.3, 0.5, 0.7, 1.0)), rng.choice(("lab", "corp", "home.arpa", "test")))
+                _spoofable(rng, nets), rng.choice((0.3, 0.5, 0.7, 1.0)),
+                rng.choice(("lab", "corp", "home.arpa", "test")))
 
 
 def _nets(rng):
@@ -91,7 +93,8 @@ def _spoofable(rng, nets):
     used = {ipaddress.ip_network(n) for group in nets.values() for n in group}
     found = []
     while len(found) < 12:
-        text = rng.choice((f"10.{rng.randrange(128, 250)}.0.0/16", f"10.{rng.randrange(128, 250)}.{rng.randrange(256)}.0/24",
+        text = rng.choice((f"10.{rng.randrange(128, 250)}.0.0/16",
+                           f"10.{rng.randrange(128, 250)}.{rng.randrange(256)}.0/24",
                            f"172.{rng.randrange(24, 32)}.0.0/16"))
         net = ipaddress.ip_network(text)
         if not any(net.overlaps(other) for other in used):

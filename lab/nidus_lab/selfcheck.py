@@ -14,7 +14,8 @@ SCENARIO = "syn_scan,icmp_flood"
 
 def main(seed):
     with tempfile.TemporaryDirectory(prefix=PREFIX) as out:
-        done = subprocess.run(sandbox.command(["make", "--seed", str(seed), "--scenario", SCENARIO, "--duration", "20", "--out", out,
+        done = subprocess.run(sandbox.command(["make", "--seed", str(seed), "--scenario", SCENARIO, "--duration",
+                                               "20", "--out", out,
                                                "--name", "check"]), timeout=180, check=False)
         if done.returncode:
             print("lab: no capture was made", file=sys.stderr)
@@ -77,7 +78,8 @@ def _decode(frame):
     else:
         return None
     if protocol in (6, 17) and len(frame) >= start + 4:
-        return (protocol, source, *struct.unpack("!H", frame[start:start + 2]), target, *struct.unpack("!H", frame[start + 2:start + 4]))
+        return (protocol, source, *struct.unpack("!H", frame[start:start + 2]), target,
+                *struct.unpack("!H", frame[start + 2:start + 4]))
     return protocol, source, 0, target, 0
 
 

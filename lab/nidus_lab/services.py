@@ -31,8 +31,7 @@ class Services:
         self._make_users()
         self._make_site()
         self._make_names()
-        sandbox.write("/etc/resolv.conf", "".join(
-            f"nameserver {h.address(4)}\n" for h in self._plan.offering("dns")[:1]) + "options timeout:2 attempts:2\n")
+        sandbox.write("/etc/resolv.conf", f"nameserver {self._plan.offering('dns')[0].v4}\noptions timeout:2 attempts:2\n")
         sandbox.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
         for host in self._plan.hosts:
             for service in host.services:
@@ -47,7 +46,8 @@ class Services:
     # -- what they serve -------------------------------------------------------
 
     def _make_users(self):
-        subprocess.run(["ssh-keygen", "-q", "-t", self._rng.choice(("ed25519", "rsa")), "-N", "", "-f", KEY], check=True,
+        subprocess.run(["ssh-keygen", "-q", "-t", self._rng.choice(("ed25519", "rsa")), "-N", "", "-f", KEY],
+                       check=True,
                        timeout=30)
         for _ in range(self._rng.randint(2, 4)):
             name, secret = words.word(self._rng), words.password(self._rng)
@@ -57,31 +57,35 @@ class Services:
             self.users[name] = secret
             sandbox.write(f"{home}/.ssh/authorized_keys", open(KEY + ".pub", encoding="ascii").read(), 0o600)
             for n in range(4):
-                sandbox.write(f"{home}/file{n}.bin", os.urandom(words.size(self._rng, 500, 3_000_000)))
+                sandbox.write(f"{home}/file{n}.bin", os.urandom(self._size(500, 3_000_000)))
             subprocess.run(["chown", "-R", f"{name}:", home], check=True, timeout=10)
 
     def _make_site(self):
         rng = self._rng
         for _ in range(rng.randint(25, 50)):
             kind = rng.choice(("html", "html", "css", "js", "png", "jpg"))
-            length = words.size(rng, 200, {"html": 80_000, "css": 30_000, "js": 200_000}.get(kind, 400_000))
+            length = self._size(200, {"html": 80_000, "css": 30_000, "js": 200_000}.get(kind, 400_000))
             path = f"/{rng.choice(('', 'news/', 'img/', 'doc/'))}{words.word(rng)}.{kind}"
             text = words.page(rng, length) if kind in ("html", "css", "js") else rng.randbytes(length)
             sandbox.write(SITE + path, text)
             self.pages.append((path, length))
         for name in ("disk.iso", "video.mp4"):
-            length = words.size(rng, 1_000_000, 12_000_000)
+            length = self._size(1_000_000, 12_000_000)
             sandbox.write(f"{SITE}/big/{name}", os.urandom(length))
             self.pages.append((f"/big/{name}", length))
         sandbox.write(f"{SITE}/index.html", words.page(rng, 3000))
         sandbox.write(f"{SITE}/members/index.html", words.page(rng, 5000))
         kind = rng.choice((["-newkey", "rsa:2048"], ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]))
-        subprocess.run(["openssl", "req", "-x509", "-nodes", *kind, "-days", "30", "-subj", f"/CN=*.{self._plan.domain}",
+        subprocess.run(["openssl", "req", "-x509", "-nodes", *kind, "-days", "30", "-subj",
+                        f"/CN=*.{self._plan.domain}",
                         "-keyout", f"{sandbox.WORK}/tls.key", "-out", f"{sandbox.WORK}/tls.crt"],
                        check=True, capture_output=True, timeout=60)
         secret = subprocess.run(["openssl", "passwd", "-apr1", self.basic_user[1]], check=True, capture_output=True,
                                 text=True, timeout=10).stdout
         sandbox.write(f"{sandbox.WORK}/htpasswd", f"{self.basic_user[0]}:{secret}")
+
+    def _size(self, low, high):
+        return max(1, int(words.size(self._rng, low, high) * self._plan.bulk))
 
     def _make_names(self):
         for host in self._plan.offering("web"):
@@ -95,7 +99,8 @@ class Services:
 
     def _start_web(self, host, port):
         socket = f"{sandbox.WORK}/app-{host.name}.sock"
-        self._programs.start(host.name, ["env", f"PYTHONPATH={lab_root()}", sys.executable, "-m", "nidus_lab.web_app",
+        self._programs.start(host.name, ["env", f"PYTHONPATH={lab_root()}", sys.executable, "-m",
+                                         "nidus_lab.web_app",
                                          socket, self._lifetime])
         both = lambda p, extra: f"listen {p}{extra}; listen [::]:{p}{extra};"
         http2 = self._rng.choice((" ssl", " ssl http2"))
@@ -106,7 +111,8 @@ http {{
   access_log off; types {{ text/html html; text/css css; image/png png; }} default_type application/octet-stream;
   client_body_temp_path {CONF}/body-{host.name}; proxy_temp_path {CONF}/proxy-{host.name};
   fastcgi_temp_path {CONF}/f-{host.name}; uwsgi_temp_path {CONF}/u-{host.name}; scgi_temp_path {CONF}/s-{host.name};
-  client_max_body_size 64m; keepalive_timeout {self._rng.choice((5, 15, 65))}s; gzip {self._rng.choice(('on', 'off'))};
+  client_max_body_size 64m;
+  keepalive_timeout {self._rng.choice((5, 15, 65))}s; gzip {self._rng.choice(('on', 'off'))};
   server {{
     {both(port, '')} {both(host.services['tls'], http2)}
     ssl_certificate {sandbox.WORK}/tls.crt; ssl_certificate_key {sandbox.WORK}/tls.key;
@@ -124,41 +130,77 @@ http {{
                         for name, owner in self.names.items())
         path = sandbox.write(f"{CONF}/names", hosts)
         texts = [f"--txt-record={self.amplified}," + ",".join(words.host_label(self._rng, 200) for _ in range(12))]
-        texts += [f"--txt-record=txt{n}.{self._plan.domain},v=spf1 {words.sentence(self._rng, 12)}" for n in range(4)]
+        texts += [f"--txt-record=txt{n}.{self._plan.domain},v=spf1 {words.sentence(self._rng, 12)}"
+                  for n in range(4)]
         self._programs.start(host.name, [
-            "dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", f"--addn-hosts={path}", f"--port={port}",
-            f"--local=/{self._plan.domain}/", f"--mx-host={self._plan.domain},{host.name}.{self._plan.domain},10", "--user=root",
+            "dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", f"--addn-hosts={path}",
+                                         f"--port={port}",
+            f"--local=/{self._plan.domain}/", f"--mx-host={self._plan.domain},{host.name}.{self._plan.domain},10",
+                                         "--user=root",
             f"--conf-file=/dev/null", f"--pid-file={CONF}/dns-{host.name}.pid", "--edns-packet-max=4096", *texts])
 
     def _start_ssh(self, host, port):
         key = f"{CONF}/ssh-{host.name}"
         sandbox.write(key + ".dir/x", "")
-        subprocess.run(["ssh-keygen", "-q", "-t", self._rng.choice(("ed25519", "ecdsa")), "-N", "", "-f", key], check=True, timeout=30)
-        text = (f"Port {port}\nHostKey {key}\nPidFile none\nUsePAM no\nUseDNS no\nPermitRootLogin no\n"
-                f"PasswordAuthentication yes\nKbdInteractiveAuthentication no\nMaxStartups 60:30:100\nLoginGraceTime 20\n"
-                f"MaxAuthTries {self._rng.choice((3, 6))}\nSubsystem sftp internal-sftp\nStrictModes no\nPrintMotd no\n")
+        subprocess.run(["ssh-keygen", "-q", "-t", self._rng.choice(("ed25519", "ecdsa")), "-N", "", "-f", key],
+                       check=True, timeout=30)
+        text = f"""
+Port {port}
+HostKey {key}
+PidFile none
+UsePAM no
+UseDNS no
+PermitRootLogin no
+PasswordAuthentication yes
+KbdInteractiveAuthentication no
+MaxStartups 60:30:100
+LoginGraceTime 20
+MaxAuthTries {self._rng.choice((3, 6))}
+Subsystem sftp internal-sftp
+StrictModes no
+PrintMotd no
+"""
         self._programs.start(host.name, ["/usr/sbin/sshd", "-D", "-e", "-f", sandbox.write(f"{key}.conf", text)])
 
     def _start_ftp(self, host, port):
-        text = (f"listen=NO\nlisten_ipv6=YES\nbackground=NO\nlisten_port={port}\nanonymous_enable=NO\nlocal_enable=YES\nwrite_enable=YES\n"
-                "seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\nxferlog_enable=NO\nuse_localtime=NO\n"
-                f"secure_chroot_dir={CONF}/empty\nmax_login_fails={self._rng.choice((1, 3, 5))}\n"
-                f"delay_failed_login={self._rng.choice((0, 1))}\nconnect_from_port_20=NO\npam_service_name=vsftpd\nmax_per_ip=0\n")
+        text = f"""listen=NO
+listen_ipv6=YES
+background=NO
+listen_port={port}
+anonymous_enable=NO
+local_enable=YES
+write_enable=YES
+seccomp_sandbox=NO
+isolate=NO
+isolate_network=NO
+xferlog_enable=NO
+use_localtime=NO
+secure_chroot_dir={CONF}/empty
+max_login_fails={self._rng.choice((1, 3, 5))}
+delay_failed_login={self._rng.choice((0, 1))}
+connect_from_port_20=NO
+pam_service_name=vsftpd
+"""
         os.makedirs(f"{CONF}/empty", exist_ok=True)
         self._programs.start(host.name, ["vsftpd", sandbox.write(f"{CONF}/ftp-{host.name}.conf", text)])
 
     def _start_smtp(self, host, port):
         os.makedirs("/var/spool/smtpd", exist_ok=True)
         os.chmod("/var/spool/smtpd", 0o711)
-        text = (f"listen on 0.0.0.0 port {port}\nlisten on :: port {port}\n"
-                'action "box" maildir "' + sandbox.WORK + '/mail/%{user.username}"\nmatch from any for any action "box"\n')
+        text = f"""
+listen on 0.0.0.0 port {port}
+listen on :: port {port}
+action "box" maildir "{sandbox.WORK}/mail/%{{user.username}}"
+match from any for any action "box"
+"""
         os.makedirs(sandbox.WORK + "/mail", mode=0o1777, exist_ok=True)
         os.chmod(sandbox.WORK + "/mail", 0o1777)
         sandbox.write("/etc/mailname", f"{host.name}.{self._plan.domain}\n")
         self._programs.start(host.name, ["smtpd", "-d", "-f", sandbox.write(f"{CONF}/smtpd.conf", text)])
 
     def _start_redis(self, host, port):
-        self._programs.start(host.name, ["redis-server", "--port", port, "--bind", "0.0.0.0", "::", "--requirepass", self.redis_password,
+        self._programs.start(host.name, ["redis-server", "--port", port, "--bind", "0.0.0.0", "::",
+                                         "--requirepass", self.redis_password,
                                          "--save", "", "--appendonly", "no", "--dir", CONF, "--daemonize", "no"])
 
     def _start_mqtt(self, host, port):
@@ -166,7 +208,8 @@ http {{
         self._programs.start(host.name, ["mosquitto", "-c", path])
 
     def _start_ntp(self, host, port):
-        path = sandbox.write(f"{CONF}/ntp.conf", f"local stratum 8\nallow all\ncmdport 0\nport {port}\nbindcmdaddress /\n"
+        path = sandbox.write(f"{CONF}/ntp.conf",
+                             f"local stratum 8\nallow all\ncmdport 0\nport {port}\nbindcmdaddress /\n"
                              f"pidfile {CONF}/ntp.pid\n")
         self._programs.start(host.name, ["chronyd", "-d", "-x", "-u", "root", "-f", path])
 
@@ -191,9 +234,11 @@ http {{
         deadline = time.monotonic() + patience
         while wanted and time.monotonic() < deadline:
             for host in {name for name, _, _ in wanted}:
-                listening = subprocess.run(["nsenter", f"--net=/run/netns/{host}", "--", "ss", "-Hltun"], capture_output=True,
+                listening = subprocess.run(["nsenter", f"--net=/run/netns/{host}", "--", "ss", "-Hltun"],
+                                           capture_output=True,
                                            text=True, timeout=10, check=False).stdout
-                ports = {line.split()[4].rsplit(":", 1)[1] for line in listening.splitlines() if len(line.split()) > 4}
+                ports = {line.split()[4].rsplit(":", 1)[1] for line in listening.splitlines()
+                         if len(line.split()) > 4}
                 wanted -= {(h, s, p) for h, s, p in wanted if h == host and str(p) in ports}
             time.sleep(0.2)
         return sorted((h, s) for h, s, _ in wanted)

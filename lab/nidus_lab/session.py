@@ -20,8 +20,10 @@ FEW = ("brute_force", "web_attack", "botnet", "exfiltration", "infiltration")
 # No capture is longer, whatever happens in it.
 MOST_PACKETS = 400_000
 
-TOOLS = ("ip", "tc", "nft", "ethtool", "tcpdump", "nsenter", "ss", "curl", "nginx", "dnsmasq", "dig", "sshd", "ssh", "ssh-keygen",
-         "sshpass", "vsftpd", "smtpd", "swaks", "redis-server", "mosquitto", "chronyd", "iperf3", "busybox", "ping", "openssl")
+TOOLS = ("ip", "tc", "nft", "ethtool", "tcpdump", "nsenter", "ss", "curl", "nginx", "dnsmasq", "dig", "sshd",
+         "ssh", "ssh-keygen",
+         "sshpass", "vsftpd", "smtpd", "swaks", "redis-server", "mosquitto", "chronyd", "iperf3",
+         "ping", "openssl")
 
 
 def families():
@@ -39,7 +41,8 @@ def choose(scenario, seed, duration):
             many = list(groups)
             rng.shuffle(many)
             count = max(3, min(len(many), round(duration / 18)))
-            chosen += [rng.choice(groups[family]) for family in many[:count] for _ in range(2 if family in FEW else 1)]
+            chosen += [rng.choice(groups[family]) for family in many[:count]
+                       for _ in range(2 if family in FEW else 1)]
             chosen += [rng.choice(list(attacks.REGISTRY)) for _ in range(rng.randint(0, 2))]
         elif name in groups:
             chosen += rng.sample(groups[name], min(len(groups[name]), max(1, round(duration / 20))))
@@ -51,18 +54,19 @@ def choose(scenario, seed, duration):
 
 
 class Session:
-    """Runs inside the room. make() writes OUT/NAME.pcap, merges its rules into OUT/labels.csv and returns the capture's size."""
+    """Runs inside the room."""
 
-    def __init__(self, seed, scenario, duration, out, snap, name, calm=1.0):
+    def __init__(self, seed, scenario, duration, out, snap, name, calm=1.0, bulk=1.0):
         self.seed, self.scenario, self.duration, self.out, self.snap = seed, scenario, duration, out, snap
         self.name = name or f"lab-s{seed:04d}-{scenario.split(',')[0]}"
         self.group = f"lab-{seed}"
         self.log = os.path.join(sandbox.WORK, "log")
-        self._calm = calm
+        self._calm, self._bulk = calm, bulk
         self._rules, self._lock, self._journal = [], threading.Lock(), []
         self._begin = 0.0
 
     def make(self):
+        """Writes OUT/NAME.pcap, merges its rules into OUT/labels.csv and returns the capture's size."""
         chosen = choose(self.scenario, self.seed, self.duration)
         sandbox.furnish(self.out)
         absent = sandbox.missing(TOOLS)
@@ -70,6 +74,7 @@ class Session:
             raise RuntimeError(f"missing programs: {' '.join(absent)}; run `lab/lab install` first")
         plan = make_plan(self.seed)
         plan.pace *= self._calm
+        plan.bulk = self._bulk
         programs, network, ledger = Programs(self.log), Network(plan), Ledger()
         services = Services(plan, programs, random.Random(f"services {self.seed}"), self.duration + 60)
         try:
@@ -97,8 +102,10 @@ class Session:
 
     def _sniff(self):
         path = os.path.join(sandbox.WORK, "raw.pcap")
-        sniffer = subprocess.Popen(["nsenter", f"--net=/run/netns/{SWITCH}", "--", "tcpdump", "-i", BRIDGE, "-n", "-U", "-w", path, "-s",
-                                    str(self.snap), "-B", "8192", "-c", str(MOST_PACKETS), "-Z", "root"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        sniffer = subprocess.Popen(["nsenter", f"--net=/run/netns/{SWITCH}", "--", "tcpdump", "-i", BRIDGE, "-n",
+                                    "-U", "-w", path, "-s",
+                                    str(self.snap), "-B", "8192", "-c", str(MOST_PACKETS), "-Z", "root"],
+                                   stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                    stdin=subprocess.DEVNULL, text=True)
         for line in sniffer.stderr:
             if "listening" in line:
@@ -121,9 +128,12 @@ class Session:
             share = rng.uniform(0.6, 0.9) if long else rng.uniform(0.2, 0.4)
             seconds = max(10.0, min(75.0, self.duration * share))
             latest = max(2.0, self.duration - seconds - 2)
-            start = min(latest, 2 + room * number / max(1, len(chosen)) + rng.uniform(0, room / max(1, len(chosen))))
+            start = min(latest, 2 + room * number / max(1, len(chosen)) + rng.uniform(0,
+                                                                                      room / max(1, len(chosen))))
             job_rng = random.Random(f"attack {self.seed} {one.name} {number}")
-            threads.append(threading.Thread(target=self._attack, args=(one, start, seconds, plan, services, ledger, programs, job_rng), daemon=True))
+            threads.append(threading.Thread(target=self._attack,
+                                            args=(one, start, seconds, plan, services, ledger, programs, job_rng),
+                                            daemon=True))
             threads[-1].start()
         return threads
 
@@ -146,7 +156,8 @@ class Session:
             job = attacks.Job(one, plan, services, ledger, programs, rng, left, self._add)
             try:
                 one.do(job)
-                entry.update(outcome="done", seconds=round(time.time() - self._begin - entry["start"], 3), programs=job.events[:8])
+                entry.update(outcome="done", seconds=round(time.time() - self._begin - entry["start"], 3),
+                             programs=job.events[:8])
                 return
             except attacks.Missed as reason:
                 entry["outcome"] = f"missed: {reason}"
@@ -166,10 +177,13 @@ class Session:
         for person in folk:
             for what, count in person.counts.items():
                 counts[what] = counts.get(what, 0) + count
-        entry = {"seed": self.seed, "scenario": self.scenario, "group": self.group, "began": round(self._begin, 6), "duration": self.duration,
-                 "snap": self.snap, "bytes": os.path.getsize(target), "tcpdump": self._sniffed, "attacks": self._journal, "benign": counts,
+        entry = {"seed": self.seed, "scenario": self.scenario, "group": self.group, "began": round(self._begin, 6),
+                 "duration": self.duration,
+                 "snap": self.snap, "bytes": os.path.getsize(target), "tcpdump": self._sniffed,
+                 "attacks": self._journal, "benign": counts,
                  "silent": silent, "impairments": network.impairments(),
-                 "hosts": [{"name": h.name, "role": h.role, "v4": h.v4, "v6": h.v6, "mtu": h.mtu, "services": h.services, "system": h.sysctl}
+                 "hosts": [{"name": h.name, "role": h.role, "v4": h.v4, "v6": h.v6, "mtu": h.mtu,
+                            "services": h.services, "system": h.sysctl}
                            for h in plan.hosts],
                  "programs": versions()}
         path = os.path.join(sandbox.OUT, "manifest.json")
@@ -188,6 +202,7 @@ class Session:
 def versions():
     """Debian's names and versions of what made the traffic."""
     from .install import PACKAGES
-    said = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *PACKAGES], capture_output=True, text=True, timeout=20,
+    said = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *PACKAGES], capture_output=True,
+                          text=True, timeout=20,
                           check=False).stdout
     return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)

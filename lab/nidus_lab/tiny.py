@@ -170,11 +170,13 @@ def spoofed(kind, cidr, target, port, count, rate):
             rest, protocol = struct.pack("!HHHH", sender, to, 8 + len(data), 0) + data, 17
         else:
             flags = {"syn": 0x02, "ack": 0x10}[kind]
-            rest = struct.pack("!HHIIBBHHH", sender, to, rng.getrandbits(32), 0, 0x50, flags, rng.choice((512, 1024, 64240)), 0, 0)
+            rest = struct.pack("!HHIIBBHHH", sender, to, rng.getrandbits(32), 0, 0x50, flags,
+                               rng.choice((512, 1024, 64240)), 0, 0)
             pseudo = here + there + struct.pack("!BBH", 0, 6, len(rest))
             rest = rest[:16] + struct.pack("!H", _checksum(pseudo + rest)) + rest[18:]
             protocol = 6
-        head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(rest), rng.getrandbits(16), 0, rng.choice((64, 128, 255)), protocol, 0,
+        head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(rest), rng.getrandbits(16), 0,
+                           rng.choice((64, 128, 255)), protocol, 0,
                            here, there)
         try:
             raw.sendto(head + rest, (target, 0))

@@ -1,11 +1,13 @@
 """Invented words, names, passwords and file contents: nothing here comes from anybody's list."""
 import string
 
-_ONSET = ("b", "br", "c", "d", "dr", "f", "g", "gl", "h", "k", "l", "m", "n", "p", "pl", "r", "s", "st", "t", "tr", "v", "w")
+_ONSET = ("b", "br", "c", "d", "dr", "f", "g", "gl", "h", "k", "l", "m", "n", "p", "pl", "r", "s", "st", "t", "tr",
+          "v", "w")
 _VOWEL = ("a", "e", "i", "o", "u", "ai", "ea", "oo")
 _CODA = ("", "", "l", "n", "r", "s", "t", "nd", "rk", "x")
 
-ADMIN_WORDS = ("admin", "backup", "config", "login", "test", "old", "private", "db", "api", "debug", "status", "upload",
+ADMIN_WORDS = ("admin", "backup", "config", "login", "test", "old", "private", "db", "api", "debug", "status",
+               "upload",
                "files", "secret", "console", "setup", "install", "users", "shell", "panel", "logs", "tmp", "data",
                "portal", "manage", "system", "export", "archive", "hidden", "staging")
 ENDINGS = ("", "/", ".php", ".bak", ".txt", ".old", ".zip", ".sql", ".html", ".json", "~", ".cfg")

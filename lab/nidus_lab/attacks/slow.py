@@ -5,7 +5,8 @@ from .job import attack
 
 def _slow(job, attacker, victim, port, tls, how, connections):
     seconds = int(max(4, min(job.left * 0.8, job.rng.uniform(10, 30))))
-    job.run(attacker, ["slowhttptest", *how, "-c", connections, "-r", job.rng.choice((10, 30, 60)), "-l", seconds, "-p", "3",
+    job.run(attacker, ["slowhttptest", *how, "-c", connections, "-r", job.rng.choice((10, 30, 60)), "-l", seconds,
+                       "-p", "3",
                        "-u", f"{'https' if tls else 'http'}://{victim.v4}:{port}/app/login"], seconds + 4)
 
 
