@@ -20,10 +20,9 @@ FEW = ("brute_force", "web_attack", "botnet", "exfiltration", "infiltration")
 # No capture is longer, whatever happens in it.
 MOST_PACKETS = 400_000
 
-TOOLS = ("ip", "tc", "nft", "ethtool", "tcpdump", "nsenter", "ss", "curl", "nginx", "dnsmasq", "dig", "sshd",
-         "ssh", "ssh-keygen",
-         "sshpass", "vsftpd", "smtpd", "swaks", "redis-server", "mosquitto", "chronyd", "iperf3",
-         "ping", "openssl")
+TOOLS = ("ip", "tc", "nft", "ethtool", "tcpdump", "nsenter", "ss", "curl", "nginx", "dnsmasq", "dig", "sshd", "ssh",
+         "ssh-keygen", "sshpass", "vsftpd", "smtpd", "swaks", "redis-server", "mosquitto", "chronyd", "iperf3", "ping",
+         "openssl")
 
 
 def families():
@@ -62,7 +61,7 @@ class Session:
         self.group = f"lab-{seed}"
         self.log = os.path.join(sandbox.WORK, "log")
         self._calm, self._bulk = calm, bulk
-        self._rules, self._lock, self._journal = [], threading.Lock(), []
+        self._rules, self._lock, self._journal = {}, threading.Lock(), []
         self._begin = 0.0
 
     def make(self):
@@ -153,7 +152,7 @@ class Session:
             if left < 5:
                 return
             entry["start"] = round(time.time() - self._begin, 3)
-            job = attacks.Job(one, plan, services, ledger, programs, rng, left, self._add)
+            job = attacks.Job(one, plan, services, ledger, programs, rng, left, self._set_rules)
             try:
                 one.do(job)
                 entry.update(outcome="done", seconds=round(time.time() - self._begin - entry["start"], 3),
@@ -162,16 +161,17 @@ class Session:
             except attacks.Missed as reason:
                 entry["outcome"] = f"missed: {reason}"
 
-    def _add(self, rules):
+    def _set_rules(self, key, rules):
+        """An open-ended rule stands until its attack ends and puts the end in."""
         with self._lock:
-            self._rules += rules
+            self._rules[key] = rules
 
     def _write(self, plan, network, folk, silent):
         file = self.name + ".pcap"
         target = os.path.join(sandbox.OUT, file)
         shutil.copyfile(os.path.join(sandbox.WORK, "raw.pcap"), target + ".new")
         os.replace(target + ".new", target)
-        rules = sorted(self._rules, key=lambda rule: rule.start or 0)
+        rules = sorted((rule for some in self._rules.values() for rule in some), key=lambda rule: rule.start)
         labels.merge(os.path.join(sandbox.OUT, "labels.csv"), file, rules, self.group)
         counts = {}
         for person in folk:

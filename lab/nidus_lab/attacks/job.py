@@ -35,9 +35,9 @@ def attack(family, *needs, wants=""):
 class Job:
     """Attackers are any hosts: a seed may make a desktop the culprit in one capture and the victim in another."""
 
-    def __init__(self, what, plan, services, ledger, programs, rng, seconds, add_rules):
+    def __init__(self, what, plan, services, ledger, programs, rng, seconds, set_rules):
         self.what, self.plan, self.services, self.rng, self.seconds = what, plan, services, rng, seconds
-        self._ledger, self._programs, self._add_rules = ledger, programs, add_rules
+        self._ledger, self._programs, self._set_rules = ledger, programs, set_rules
         self._deadline = time.monotonic() + seconds
         self.events = []
 
@@ -118,25 +118,29 @@ class Job:
         names = [v.name for v in victims]
         if not self._ledger.hold(attacker.name, names, port, patience=min(12, self.left / 2)):
             raise Missed("the pair was busy")
-        start = time.time()
+        self._programs.sleep(1)  # The last packets of what ended just now are not the attack's.
+        start, key = time.time(), object()
+
+        def write(end):
+            ports = [(None, protocol)] if port is None else [(port, protocol or "tcp"), (None, "icmp")]
+            self._set_rules(key, [Rule(self.what.family, name or self.what.name, a=attacker.address(family), b=to,
+                                       b_port=p, protocol=proto, start=start, end=end)
+                                  for to in ([net] if net else [v.address(family) for v in victims])
+                                  for p, proto in ports])
+
+        write(None)
         try:
             yield
         finally:
-            tail = 0 if forever else self.rng.uniform(4, 7)
-            end = None if forever else time.time() + tail
-            rules = [Rule(self.what.family, name or self.what.name, a=attacker.address(family), b=to, b_port=p,
-                          protocol=proto, start=start, end=end)
-                     for to in ([net] if net else [v.address(family) for v in victims])
-                     for p, proto in ([(None, protocol)] if port is None
-                                      else [(port, protocol or "tcp"), (None, "icmp")])]
-            self._add_rules(rules)
             if not forever:
+                tail = self.rng.uniform(4, 7)
+                write(time.time() + tail)
                 self._programs.sleep(tail)
                 self._ledger.release(attacker.name, names, port)
 
     def claim_spoofed(self, net, victim, protocol=""):
         """Whatever a made-up network exchanges with the victim is the attack's, to the capture's end."""
-        self._add_rules([Rule(self.what.family, self.what.name, a=net, b=victim.v4, start=time.time())])
+        self._set_rules(object(), [Rule(self.what.family, self.what.name, a=net, b=victim.v4, start=time.time())])
 
 
 def together(job, hosts, claim, do):
