@@ -121,6 +121,7 @@ class CsvWriter {
 
   std::FILE* file_;
   char separator_;
+  bool virgin_ = true;  // nothing was written yet
   bool first_ = true;
   bool lone_empty_ = false;  // the row so far is a single empty cell, which must be quoted not to vanish
   bool failed_ = false;

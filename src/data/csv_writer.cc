@@ -19,7 +19,11 @@ void CsvWriter::begin_cell() {
 void CsvWriter::text(std::string_view cell) {
   const bool only = first_;
   begin_cell();
-  const bool edges = !cell.empty() && (cell.front() == ' ' || cell.back() == ' ');
+  // The first bytes of a file must not look like a byte-order mark, gzip or zstd.
+  const bool mistakable =
+      virgin_ && !cell.empty() && std::string_view("\xef\x1f(").find(cell.front()) != std::string_view::npos;
+  virgin_ = false;
+  const bool edges = mistakable || (!cell.empty() && (cell.front() == ' ' || cell.back() == ' '));
   if (!edges && cell.find_first_of("\"\r\n\t") == std::string_view::npos &&
       cell.find(separator_) == std::string_view::npos) {
     buffer_ += cell;
@@ -37,6 +41,7 @@ void CsvWriter::text(std::string_view cell) {
 void CsvWriter::number(double cell) {
   const bool only = first_;
   begin_cell();
+  virgin_ = false;
   if (cell == cell) {
     append_number(buffer_, cell);
   } else {

@@ -1,0 +1,267 @@
+#include "data/csv.h"
+
+#include <gmock/gmock.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "base/file.h"
+
+namespace nidus::data {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::IsNan;
+
+Table parsed(std::string_view bytes, const CsvOptions& options = {}) {
+  auto table = parse_csv(bytes, "test.csv", options);
+  EXPECT_TRUE(table) << table.error().message;
+  return table ? *table : Table();
+}
+
+std::string refusal(std::string_view bytes, const CsvOptions& options = {}) {
+  auto table = parse_csv(bytes, "test.csv", options);
+  EXPECT_FALSE(table);
+  return table ? "" : table.error().message;
+}
+
+std::vector<std::string> names(const Table& table) {
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < table.columns(); ++i) out.push_back(table.column(i).name);
+  return out;
+}
+
+std::string gzipped(std::string_view text) {
+  z_stream stream{};
+  EXPECT_EQ(deflateInit2(&stream, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+  std::string out(text.size() + 1000, '\0');
+  std::string in(text);
+  stream.next_in = reinterpret_cast<Bytef*>(in.data());
+  stream.avail_in = static_cast<uInt>(in.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+
+std::string zstd_packed(std::string_view text) {
+  std::string out(ZSTD_compressBound(text.size()), '\0');
+  out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));
+  return out;
+}
+
+TEST(Csv, ReadsNumbersAndTexts) {
+  const Table table = parsed("bytes,service\n10,http\n2.5e3,dns\n,http\n");
+  ASSERT_EQ(table.rows(), 3u);
+  EXPECT_THAT(table.column(0).numbers, ElementsAre(10, 2500, IsNan()));
+  EXPECT_EQ(table.column(1).kind, Kind::text);
+  EXPECT_THAT(table.column(1).vocabulary, ElementsAre("http", "dns"));
+  EXPECT_THAT(table.column(1).codes, ElementsAre(0, 1, 0));
+}
+
+TEST(Csv, FindsTheWayThroughWhatDataSetsDo) {
+  const Table table =
+      parsed("\xef\xbb\xbf a ,b,a,\"c, d\"\r\n1,\"x\"\"y\",3,4\r\n\r\n5,\"two\nlines\",inf, NaN \r\n");
+  EXPECT_THAT(names(table), ElementsAre("a", "b", "a.1", "c, d"));
+  EXPECT_THAT(table.column(0).numbers, ElementsAre(1, 5));
+  EXPECT_THAT(table.column(1).vocabulary, ElementsAre("x\"y", "two\nlines"));
+  EXPECT_THAT(table.column(2).numbers, ElementsAre(3, std::numeric_limits<double>::infinity()));
+  EXPECT_THAT(table.column(3).numbers, ElementsAre(4, IsNan()));
+}
+
+TEST(Csv, NumbersAreTheNearestDouble) {
+  const Table table = parsed(
+      "x\n0.1\n123456789012345678\n0.30000000000000004\n-0\n1e400\n-1e-400\n999999999999999\n.5\n5.\n+7\n"
+      "0.000000000000001\n1234.5678\n");
+  EXPECT_THAT(table.column(0).numbers, ElementsAre(0.1, 123456789012345678.0, 0.30000000000000004, 0,
+                                                   std::numeric_limits<double>::infinity(), 0,
+                                                   999999999999999.0, 0.5, 5, 7, 1e-15, 1234.5678));
+}
+
+TEST(Csv, SignsAndPointsAloneAreText) {
+  for (const char* cell : {"-", ".", "-.", "+", "1.2.3", "0x10", "1_000", "--1", "e5"}) {
+    EXPECT_EQ(parsed("x,y\n" + std::string(cell) + ",1\n").column(0).kind, Kind::text) << cell;
+  }
+}
+
+TEST(Csv, AColumnThatTurnsOutToBeTextKeepsTheSpellingOfItsFirstCells) {
+  CsvReport report;
+  const auto table = parse_csv("id,n\n007,1\n1.50,2\nx,3\n", "test.csv", {}, &report);
+  ASSERT_TRUE(table);
+  EXPECT_THAT(table->column(0).vocabulary, ElementsAre("007", "1.50", "x"));
+  EXPECT_THAT(table->column(1).numbers, ElementsAre(1, 2, 3));
+  EXPECT_EQ(report.rows, 3u);
+}
+
+TEST(Csv, EmptyCellsBeforeTheFirstTextStayMissing) {
+  const Table table = parsed("a,b\n,1\n,2\nx,3\n");
+  EXPECT_TRUE(table.column(0).missing(0));
+  EXPECT_TRUE(table.column(0).missing(1));
+  EXPECT_EQ(table.column(0).text_at(2), "x");
+}
+
+TEST(Csv, AColumnWithoutAnyValueIsNumeric) {
+  const Table table = parsed("a,b\n,x\n,y\n");
+  EXPECT_THAT(table.column(0).numbers, ElementsAre(IsNan(), IsNan()));
+}
+
+TEST(Csv, TheHeaderInTheMiddleIsSkippedAndCounted) {
+  CsvReport report;
+  const auto table = parse_csv("a,b\n1,2\na,b\n3,4\n", "test.csv", {}, &report);
+  ASSERT_TRUE(table);
+  EXPECT_THAT(table->column(0).numbers, ElementsAre(1, 3));
+  EXPECT_EQ(report.repeated_headers, 1u);
+  EXPECT_EQ(report.rows, 2u);
+}
+
+TEST(Csv, ARowWithTheWrongNumberOfCellsIsNamedByLine) {
+  EXPECT_EQ(refusal("a,b\n1,2\n\n3\n"), "test.csv:4: 1 cells, expected 2");
+  EXPECT_EQ(refusal("a,b\n\"1\n\",2\n3,4,5\n"), "test.csv:4: 3 cells, expected 2");
+}
+
+TEST(Csv, BrokenQuotesAreNamedByTheLineTheyBeganOn) {
+  EXPECT_EQ(refusal("a,b\n1,2\n\"3\"x,4\n5,6\n"), "test.csv:3: cell 1 has text behind its closing quote");
+  EXPECT_EQ(refusal("a,b\n1,2\n3,\"4\n5,6\n"), "test.csv:3: a quote is opened and never closed");
+}
+
+TEST(Csv, BadRowsCanBeLeftOutAndCounted) {
+  CsvOptions options;
+  options.skip_bad_rows = true;
+  CsvReport report;
+  const auto table = parse_csv("a,b\n1,2\n3\n\"x\"y,4\n5,6\n", "test.csv", options, &report);
+  ASSERT_TRUE(table);
+  EXPECT_THAT(table->column(0).numbers, ElementsAre(1, 5));
+  EXPECT_EQ(report.bad_rows, 2u);
+  EXPECT_EQ(report.first_bad_row, "test.csv:3: 1 cells, expected 2");
+}
+
+TEST(Csv, EmptyAndHeaderlessFilesAreRefused) {
+  EXPECT_THAT(refusal(""), HasSubstr("test.csv: empty"));
+  EXPECT_THAT(refusal("\n\n"), HasSubstr("empty"));
+  EXPECT_THAT(refusal("1,2,3\n4,5,6\n"), HasSubstr("test.csv:1: the first line holds numbers"));
+  EXPECT_EQ(parsed("a,b\n").rows(), 0u);
+}
+
+TEST(Csv, NamesCanBeGiven) {
+  CsvOptions options;
+  options.names = {"x", "y"};
+  const Table table = parsed("1,2\n3,4", options);
+  EXPECT_THAT(names(table), ElementsAre("x", "y"));
+  EXPECT_THAT(table.column(1).numbers, ElementsAre(2, 4));
+}
+
+TEST(Csv, LimitsAreKept) {
+  CsvOptions options;
+  options.columns_max = 3;
+  EXPECT_THAT(refusal("a,b,c,d\n", options), HasSubstr("more than 3 cells"));
+  options = {};
+  options.line_bytes_max = 100;
+  EXPECT_THAT(refusal("a\n1\n" + std::string(200, 'x') + "\n", options),
+              HasSubstr("test.csv:3: a row longer than 100"));
+  EXPECT_THAT(refusal("a\n1\n\"" + std::string(200, '\n') + "\"\n", options),
+              HasSubstr("test.csv:3: a row longer"));
+  options = {};
+  options.rows_max = 2;
+  EXPECT_THAT(refusal("a\n1\n2\n3\n", options), HasSubstr("test.csv:4: more rows than the limit"));
+  options = {};
+  options.bytes_max = 10;
+  EXPECT_THAT(refusal("a\n1\n2\n3\n4\n5\n6\n7\n8\n9\n", options), HasSubstr("more bytes"));
+}
+
+TEST(Csv, LinesOfAnyLengthAcrossTheBufferAreWhole) {
+  std::string text = "a,b\n";
+  for (int i = 0; i < 40; ++i)
+    text += std::string(static_cast<std::size_t>(i) * 3001, 'x') + "y," + std::to_string(i) + "\n";
+  const Table table = parsed(text);
+  ASSERT_EQ(table.rows(), 40u);
+  for (std::size_t i = 0; i < 40; ++i) {
+    EXPECT_EQ(table.column(0).text_at(i).size(), i * 3001 + 1);
+    EXPECT_EQ(table.column(1).numbers[i], static_cast<double>(i));
+  }
+}
+
+TEST(Csv, ReadsGzipAndZstd) {
+  std::string text = "a,b\n";
+  for (int i = 0; i < 100000; ++i) text += std::to_string(i) + ",x\n";
+  const Table plain = parsed(text);
+  EXPECT_EQ(parsed(gzipped(text)), plain);
+  EXPECT_EQ(parsed(zstd_packed(text)), plain);
+  EXPECT_EQ(parsed(gzipped("a,b\n1,") + gzipped("2\n3,4\n")).rows(), 2u);
+}
+
+TEST(Csv, CompressedStreamsCutShortOrBrokenAreRefused) {
+  std::string text = "a,b\n";
+  for (int i = 0; i < 1000; ++i) text += std::to_string(i * 7919) + ",x\n";
+  for (std::string packed : {gzipped(text), zstd_packed(text)}) {
+    EXPECT_THAT(refusal(packed.substr(0, packed.size() / 2)), HasSubstr("stops early"));
+    packed[packed.size() / 2] = static_cast<char>(packed[packed.size() / 2] ^ 0x55);
+    refusal(packed);
+  }
+}
+
+TEST(Csv, RecognisesHeaderlessKddFiles) {
+  const std::string row =
+      "0,tcp,ftp_data,SF,491,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,2,2,0.00,0.00,0.00,0.00,1.00,0.00,0.00,150,25,"
+      "0.17,"
+      "0.03,0.17,0.00,0.00,0.00,0.05,0.00,normal";
+  CsvReport report;
+  const auto table = parse_csv(row + ",20\n" + row + ",15\n", "test.csv", {}, &report);
+  ASSERT_TRUE(table);
+  EXPECT_EQ(report.schema, "nsl-kdd");
+  EXPECT_EQ(table->rows(), 2u);
+  EXPECT_EQ(table->columns(), 43u);
+  EXPECT_EQ((*table->require("flag"))->text_at(1), "SF");
+  EXPECT_EQ((*table->require("dst_host_srv_rerror_rate"))->numbers[0], 0);
+  EXPECT_EQ((*table->require("difficulty"))->numbers[1], 15);
+  EXPECT_EQ(parsed(row + ".\n").columns(), 42u);
+}
+
+TEST(CsvReader, GivesRowsPieceByPiece) {
+  auto reader = CsvReader::open_memory("a,b\n1,x\n2,y\n3,x\n", "test.csv");
+  ASSERT_TRUE(reader);
+  EXPECT_THAT(reader->names(), ElementsAre("a", "b"));
+  reader->read_as(0, Kind::numeric);
+  const auto first = reader->next(2);
+  ASSERT_TRUE(first);
+  EXPECT_THAT(first->column(0).numbers, ElementsAre(1, 2));
+  const auto second = reader->next(2);
+  ASSERT_TRUE(second);
+  EXPECT_THAT(second->column(0).numbers, ElementsAre(3));
+  EXPECT_EQ(second->column(1).text_at(0), "x");
+  EXPECT_EQ(reader->line(), 4u);
+  EXPECT_EQ(reader->next(2)->rows(), 0u);
+}
+
+TEST(CsvReader, TextWhereANumberBelongsIsNamedByLineAndColumn) {
+  auto reader = CsvReader::open_memory("a,b\n1,2\n3,many\n", "test.csv");
+  ASSERT_TRUE(reader);
+  reader->read_as(1, Kind::numeric);
+  EXPECT_EQ(reader->next(10).error().message, "test.csv:3: column 'b' holds 'many', expected a number");
+}
+
+TEST(Csv, AFileThatIsNotThere) {
+  const auto table = read_csv("/nowhere/at/all.csv");
+  ASSERT_FALSE(table);
+  EXPECT_EQ(table.error().code, Errc::not_found);
+  EXPECT_THAT(table.error().message, HasSubstr("/nowhere/at/all.csv"));
+  EXPECT_FALSE(read_csv("/"));
+}
+
+TEST(Csv, ReadsFilesTwiceWhereItMust) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "nidus_csv_test.csv";
+  ASSERT_TRUE(write_file(path, "a,b\n01,1\nx,2\n"));
+  const auto table = read_csv(path);
+  ASSERT_TRUE(table) << table.error().message;
+  EXPECT_THAT(table->column(0).vocabulary, ElementsAre("01", "x"));
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace nidus::data

@@ -1,0 +1,113 @@
+#include "data/split.h"
+
+#include <gmock/gmock.h>
+
+#include <map>
+#include <set>
+
+#include "base/random.h"
+#include "data/labels.h"
+
+namespace nidus::data {
+namespace {
+
+std::vector<std::uint32_t> drawn(std::size_t count, std::uint32_t below, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<std::uint32_t> out(count);
+  for (auto& value : out) value = static_cast<std::uint32_t>(random.below(below));
+  return out;
+}
+
+TEST(Split, EveryClassIsSplitByTheShares) {
+  std::vector<std::uint32_t> classes(1000, 0);
+  for (std::size_t i = 0; i < 100; ++i) classes[i * 7] = 1;
+  const auto split = stratified_split(classes, {.train = 0.5, .validation = 0.3, .test = 0.2, .seed = 9});
+  ASSERT_TRUE(split);
+  EXPECT_EQ(split->train.size(), 500u);
+  EXPECT_EQ(split->validation.size(), 300u);
+  EXPECT_EQ(split->test.size(), 200u);
+  std::size_t rare = 0;
+  for (const auto row : split->test) rare += classes[row];
+  EXPECT_EQ(rare, 20u);
+  EXPECT_TRUE(std::is_sorted(split->train.begin(), split->train.end()));
+}
+
+TEST(Split, IsTheSameForASeedAndAnotherForAnother) {
+  const auto classes = drawn(500, 3, 1);
+  const auto a = stratified_split(classes, {.seed = 4}), b = stratified_split(classes, {.seed = 4});
+  const auto c = stratified_split(classes, {.seed = 5});
+  EXPECT_EQ(a->train, b->train);
+  EXPECT_NE(a->train, c->train);
+}
+
+TEST(Split, UnlabelledRowsAreNowhereAndEveryOtherRowOnce) {
+  auto classes = drawn(300, 4, 2);
+  for (std::size_t i = 0; i < 300; i += 10) classes[i] = kUnlabelled;
+  const auto split = stratified_split(classes, {});
+  std::set<std::size_t> seen;
+  for (const auto& part : {split->train, split->validation, split->test}) {
+    for (const auto row : part) {
+      EXPECT_NE(classes[row], kUnlabelled);
+      EXPECT_TRUE(seen.insert(row).second);
+    }
+  }
+  EXPECT_EQ(seen.size(), 270u);
+}
+
+TEST(Split, RefusesSharesThatDoNotAddUp) {
+  const std::vector<std::uint32_t> classes = {0, 1};
+  EXPECT_FALSE(stratified_split(classes, {.train = 0.5, .validation = 0.1, .test = 0.1}));
+  EXPECT_FALSE(stratified_split(classes, {.train = 1.2, .validation = -0.2, .test = 0}));
+}
+
+TEST(GroupedSplit, NoGroupIsEverOnTwoSides) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const auto classes = drawn(2000, 3, seed), groups = drawn(2000, 60, seed + 100);
+    const auto split =
+        grouped_split(classes, groups, {.train = 0.6, .validation = 0.2, .test = 0.2, .seed = seed});
+    ASSERT_TRUE(split);
+    std::map<std::uint32_t, int> side;
+    int part_number = 0;
+    for (const auto& part : {split->train, split->validation, split->test}) {
+      for (const auto row : part) {
+        const auto [found, added] = side.try_emplace(groups[row], part_number);
+        EXPECT_EQ(found->second, part_number);
+      }
+      ++part_number;
+    }
+    EXPECT_NEAR(static_cast<double>(split->train.size()), 1200, 100);
+    EXPECT_NEAR(static_cast<double>(split->test.size()), 400, 100);
+  }
+}
+
+TEST(GroupedSplit, ARareClassGoesToEverySideThatCanHaveIt) {
+  // Ten groups, of which three have the rare class.
+  std::vector<std::uint32_t> classes, groups;
+  for (std::uint32_t group = 0; group < 10; ++group) {
+    for (int i = 0; i < 20; ++i) {
+      groups.push_back(group);
+      classes.push_back(group < 3 && i == 0 ? 1 : 0);
+    }
+  }
+  const auto split =
+      grouped_split(classes, groups, {.train = 0.4, .validation = 0.3, .test = 0.3, .seed = 3});
+  ASSERT_TRUE(split);
+  for (const auto& part : {split->train, split->validation, split->test}) {
+    int rare = 0;
+    for (const auto row : part) rare += static_cast<int>(classes[row]);
+    EXPECT_EQ(rare, 1);
+  }
+}
+
+TEST(EqualRows, GroupsCopies) {
+  Table table;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  table.add(Column::numeric("a", {1, 2, 1, nan, nan, 0, -0.0}));
+  table.add(Column::text("b", std::vector<std::string>{"x", "x", "x", "", "", "y", "y"}));
+  table.add(Column::numeric("id", {1, 2, 3, 4, 5, 6, 7}));
+  const std::vector<std::size_t> columns = {0, 1};
+  EXPECT_THAT(equal_rows(table, columns), testing::ElementsAre(0, 1, 0, 2, 2, 3, 3));
+}
+
+}  // namespace
+}  // namespace nidus::data

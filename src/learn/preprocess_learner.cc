@@ -1,0 +1,111 @@
+#include "learn/preprocess_learner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace nidus::learn {
+namespace {
+
+using model::Step;
+
+// The step of a numeric column from its finite values in the rows.
+Step numeric_step(const Dataset& training, std::size_t input, const PreprocessOptions& options) {
+  std::vector<float> finite;
+  for (std::size_t row = 0; row < training.rows(); ++row) {
+    if (std::isfinite(training.at(row, input))) finite.push_back(training.at(row, input));
+  }
+  Step step;
+  if (finite.empty()) {
+    // Nothing to learn from: everything becomes zero.
+    step.clip = step.fill_missing = true;
+    return step;
+  }
+  const auto [low, high] = std::minmax_element(finite.begin(), finite.end());
+  step.clip = true;
+  step.low = options.clip_to_range ? *low : std::numeric_limits<float>::lowest();
+  step.high = options.clip_to_range ? *high : std::numeric_limits<float>::max();
+  // An infinity stands for "more than anything seen", not for the largest float, which would swamp a scaler.
+  if (options.scaling != PreprocessOptions::Scaling::none && !options.clip_to_range) {
+    const float reach = std::max(std::abs(*low), std::abs(*high));
+    step.low = std::max(step.low, -10 * std::max(reach, 1.0f));
+    step.high = std::min(step.high, 10 * std::max(reach, 1.0f));
+    if (!std::isfinite(step.low)) step.low = std::numeric_limits<float>::lowest();
+    if (!std::isfinite(step.high)) step.high = std::numeric_limits<float>::max();
+  }
+  switch (options.scaling) {
+    case PreprocessOptions::Scaling::none:
+      break;
+    case PreprocessOptions::Scaling::standard: {
+      double sum = 0, squares = 0;
+      for (const auto value : finite) sum += static_cast<double>(value);
+      const double mean = sum / static_cast<double>(finite.size());
+      for (const auto value : finite)
+        squares += (static_cast<double>(value) - mean) * (static_cast<double>(value) - mean);
+      const double deviation = std::sqrt(squares / static_cast<double>(finite.size()));
+      step.shift = static_cast<float>(mean);
+      step.scale = deviation > 0 ? static_cast<float>(1 / deviation) : 1.0f;
+      break;
+    }
+    case PreprocessOptions::Scaling::min_max:
+      step.shift = *low;
+      step.scale = *high > *low
+                       ? static_cast<float>(1 / (static_cast<double>(*high) - static_cast<double>(*low)))
+                       : 1.0f;
+      break;
+  }
+  if (!std::isfinite(step.scale)) step.scale = 1;
+  if (options.fill_missing) {
+    const auto middle = finite.begin() + static_cast<std::ptrdiff_t>(finite.size() / 2);
+    step.fill_missing = true;
+    std::nth_element(finite.begin(), middle, finite.end());
+    step.fill = *middle;
+  }
+  return step;
+}
+
+}  // namespace
+
+Result<model::Preprocessor> learn_preprocessor(const Dataset& training, const PreprocessOptions& options) {
+  if (training.rows() == 0) return Error{Errc::invalid, "no rows to learn from"};
+  std::vector<Step> steps;
+  for (std::size_t input = 0; input < training.inputs(); ++input) {
+    const model::Column& column = training.schema[input];
+    if (column.kind == model::Column::Kind::numeric) {
+      steps.push_back(numeric_step(training, input, options));
+      continue;
+    }
+    Step step;
+    if (options.one_hot) {
+      step.encode = Step::Encode::one_hot;
+      step.categories = static_cast<std::uint32_t>(column.vocabulary.size());
+    }
+    steps.push_back(step);
+  }
+  return model::Preprocessor::make(std::move(steps));
+}
+
+Dataset preprocess(const model::Preprocessor& before, const Dataset& dataset) {
+  Dataset out;
+  out.classes = dataset.classes;
+  out.labels = dataset.labels;
+  out.weights = dataset.weights;
+  for (std::size_t input = 0; input < dataset.inputs(); ++input) {
+    const model::Column& column = dataset.schema[input];
+    if (before.steps()[input].encode == Step::Encode::scale) {
+      out.schema.push_back(column);
+      continue;
+    }
+    for (const auto& text : column.vocabulary) {
+      model::Column indicator;
+      indicator.name = column.name + "=" + text;
+      out.schema.push_back(std::move(indicator));
+    }
+  }
+  out.values.resize(dataset.rows() * before.outputs());
+  before.apply(dataset.values, dataset.rows(), out.values);
+  return out;
+}
+
+}  // namespace nidus::learn

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "base/random.h"
+#include "model/trees.h"
+
+// For tests only: trees drawn by a seed, rows that hit their thresholds, and the plain walker that the fast
+// ones are held against.
+namespace nidus::model::testing {
+
+struct DrawnTrees {
+  TreeSet::Parts parts;
+  std::vector<float> thresholds;  // all that occur
+};
+
+// Lopsided trees of at most `nodes_max` nodes each. Thresholds repeat, and infinities and zeros are among
+// them.
+inline DrawnTrees draw_trees(std::uint64_t seed, std::size_t trees, std::size_t inputs, std::size_t nodes_max,
+                             std::size_t width, bool missing_right) {
+  Random random(seed);
+  DrawnTrees out;
+  std::vector<Node> nodes;
+  std::vector<std::uint32_t> roots = {0};
+  constexpr std::size_t kLeaves = 37;
+  for (std::size_t t = 0; t < trees; ++t) {
+    const std::size_t base = nodes.size();
+    nodes.emplace_back();
+    std::vector<std::size_t> open = {0};
+    std::size_t size = 1;
+    while (!open.empty()) {
+      const std::size_t pick = random.below(2) == 0 ? open.size() - 1 : random.below(open.size());
+      const std::size_t at = open[pick];
+      open.erase(open.begin() + static_cast<std::ptrdiff_t>(pick));
+      if (size + 2 > nodes_max || (size > 3 && random.below(8) == 0)) {
+        nodes[base + at] = Node::leaf(at, random.below(kLeaves));
+        continue;
+      }
+      float threshold = static_cast<float>(static_cast<double>(random.below(41)) - 20) / 4;
+      if (random.below(50) == 0) threshold = std::numeric_limits<float>::infinity();
+      if (random.below(50) == 0) threshold = -std::numeric_limits<float>::infinity();
+      nodes[base + at] = Node::inner(threshold, random.below(inputs), size);
+      out.thresholds.push_back(threshold);
+      nodes.resize(base + size + 2);
+      open.push_back(size);
+      open.push_back(size + 1);
+      size += 2;
+    }
+    roots.push_back(static_cast<std::uint32_t>(nodes.size()));
+  }
+  std::vector<float> leaves(kLeaves * width);
+  for (auto& value : leaves) value = static_cast<float>(random.unit());
+  if (missing_right) {
+    std::vector<std::uint64_t> bits((nodes.size() + 63) / 64);
+    for (auto& word : bits) word = random.next();
+    out.parts.missing_right = std::move(bits);
+  }
+  out.parts.inputs = inputs;
+  out.parts.width = width;
+  out.parts.nodes = std::move(nodes);
+  out.parts.roots = std::move(roots);
+  out.parts.leaves = std::move(leaves);
+  return out;
+}
+
+// Each threshold, its neighbours, NaN and the infinities, and numbers between.
+inline std::vector<float> draw_rows(std::uint64_t seed, const std::vector<float>& thresholds,
+                                    std::size_t rows, std::size_t inputs, bool with_missing) {
+  Random random(seed);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::vector<float> out(rows * inputs);
+  for (auto& value : out) {
+    const float threshold = thresholds.empty() ? 0 : thresholds[random.below(thresholds.size())];
+    switch (random.below(8)) {
+      case 0:
+        value = threshold;
+        break;
+      case 1:
+        value = std::nextafter(threshold, kInfinity);
+        break;
+      case 2:
+        value = std::nextafter(threshold, -kInfinity);
+        break;
+      case 3:
+        value = random.below(2) == 0 ? kInfinity : -kInfinity;
+        break;
+      case 4:
+        value = with_missing ? std::numeric_limits<float>::quiet_NaN() : -0.0f;
+        break;
+      default:
+        value = static_cast<float>(random.unit() * 12 - 6);
+        break;
+    }
+  }
+  return out;
+}
+
+// One step at a time, one row, one tree.
+inline std::size_t plain_walk(const TreeSet& trees, std::size_t tree, const float* row) {
+  const std::size_t root = trees.parts().roots[tree];
+  std::size_t at = 0;
+  for (;;) {
+    const Node node = trees.parts().nodes[root + at];
+    if (node.is_leaf()) return node.leaf_number();
+    const float value = row[node.feature()];
+    bool left = value <= node.threshold();
+    if (std::isnan(value)) {
+      const std::size_t bit = root + at;
+      left = trees.parts().missing_right.empty() ||
+             (trees.parts().missing_right[bit / 64] >> (bit % 64) & 1) == 0;
+    }
+    at = node.left() + (left ? 0 : 1);
+  }
+}
+
+}  // namespace nidus::model::testing

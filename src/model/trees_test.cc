@@ -1,0 +1,132 @@
+#include "model/trees.h"
+
+#include <gmock/gmock.h>
+
+#include <array>
+
+#include "model/internal/tree_kernel.h"
+#include "model/testing.h"
+
+namespace nidus::model {
+namespace {
+
+using testing::draw_rows;
+using testing::draw_trees;
+using ::testing::HasSubstr;
+using testing::plain_walk;
+
+TreeSet::Parts stump() {
+  TreeSet::Parts parts;
+  parts.inputs = 2;
+  parts.nodes = std::vector<Node>{Node::inner(1.5f, 1, 1), Node::leaf(1, 0), Node::leaf(2, 1)};
+  parts.roots = std::vector<std::uint32_t>{0, 3};
+  parts.leaves = std::vector<float>{0.25f, 0.75f};
+  return parts;
+}
+
+std::string refusal(TreeSet::Parts parts) {
+  const auto made = TreeSet::make(std::move(parts));
+  EXPECT_FALSE(made);
+  return made ? "" : made.error().message;
+}
+
+TEST(Trees, AStumpSendsEqualAndMissingLeft) {
+  const auto trees = TreeSet::make(stump());
+  ASSERT_TRUE(trees);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::array<float, 8> rows = {0, 1.5f, 0, 1.6f, 0, nan, 9, -9};
+  std::array<std::uint32_t, 4> leaves;
+  trees->walk(0, rows.data(), 4, false, leaves.data());
+  EXPECT_THAT(leaves, ::testing::ElementsAre(0, 1, 0, 0));
+  EXPECT_EQ(trees->depth(0), 1u);
+}
+
+// Every kernel against the plain walker, for shallow and deep trees, odd row counts, thresholds and
+// neighbours.
+TEST(Trees, EveryKernelEndsWhereThePlainWalkerDoes) {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    const std::size_t inputs = 1 + seed % 9, count = 1 + seed * 7 % 64;
+    const bool missing_right = seed % 2 == 0;
+    auto drawn = draw_trees(seed, 37, inputs, seed % 3 == 0 ? 4001 : 61, 1, missing_right);
+    const auto rows = draw_rows(seed, drawn.thresholds, count, inputs, true);
+    const auto trees = TreeSet::make(std::move(drawn.parts));
+    ASSERT_TRUE(trees) << trees.error().message;
+    std::array<std::uint32_t, TreeSet::kBlock> leaves;
+    const bool care = trees->careful(rows.data(), count);
+    for (std::size_t tree = 0; tree < trees->trees(); ++tree) {
+      trees->walk(tree, rows.data(), count, care, leaves.data());
+      for (std::size_t row = 0; row < count; ++row) {
+        ASSERT_EQ(leaves[row], plain_walk(*trees, tree, &rows[row * inputs]))
+            << seed << " " << tree << " " << row;
+      }
+    }
+    for (std::size_t row = 0; row < count; ++row) {
+      trees->walk_across(&rows[row * inputs], 0, trees->trees(), care, leaves.data());
+      for (std::size_t tree = 0; tree < trees->trees(); ++tree) {
+        ASSERT_EQ(leaves[tree], plain_walk(*trees, tree, &rows[row * inputs]));
+      }
+    }
+    if (missing_right) continue;
+    std::vector<const internal::TreeKernel*> kernels = {&internal::kScalarKernel};
+    if (internal::avx2_kernel() != nullptr) kernels.push_back(internal::avx2_kernel());
+    for (const auto* kernel : kernels) {
+      for (std::size_t tree = 0; tree < trees->trees(); ++tree) {
+        kernel->down(trees->tree(tree).data(), trees->depth(tree), rows.data(), inputs, count, leaves.data());
+        for (std::size_t row = 0; row < count; ++row) {
+          ASSERT_EQ(leaves[row], plain_walk(*trees, tree, &rows[row * inputs])) << kernel->name;
+        }
+      }
+      kernel->across(trees->parts().nodes.data(), trees->parts().roots.data(), trees->depth_max(),
+                     rows.data(), trees->trees(), leaves.data());
+      for (std::size_t tree = 0; tree < trees->trees(); ++tree) {
+        ASSERT_EQ(leaves[tree], plain_walk(*trees, tree, rows.data())) << kernel->name;
+      }
+    }
+  }
+}
+
+TEST(Trees, ATreeOfOneLeafIsATree) {
+  TreeSet::Parts parts;
+  parts.inputs = 1;
+  parts.nodes = std::vector<Node>{Node::leaf(0, 0)};
+  parts.roots = std::vector<std::uint32_t>{0, 1};
+  parts.leaves = std::vector<float>{0.5f};
+  const auto trees = TreeSet::make(std::move(parts));
+  ASSERT_TRUE(trees);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::uint32_t leaf = 7;
+  trees->walk(0, &nan, 1, false, &leaf);
+  EXPECT_EQ(leaf, 0u);
+}
+
+TEST(Trees, IndicesThatLeadOutAreRefusedByName) {
+  const auto with_node = [](std::size_t index, Node node) {
+    auto parts = stump();
+    std::vector<Node> nodes(parts.nodes.begin(), parts.nodes.end());
+    nodes[index] = node;
+    parts.nodes = std::move(nodes);
+    return parts;
+  };
+  EXPECT_THAT(refusal(with_node(0, Node::inner(0, 0, 2))), HasSubstr("tree 0: node 0: child 2 of 3"));
+  EXPECT_THAT(refusal(with_node(0, Node::inner(0, 0, 0))), HasSubstr("child 0 of 3"));
+  EXPECT_THAT(refusal(with_node(0, Node::inner(0, 2, 1))), HasSubstr("feature 2 of 2"));
+  EXPECT_THAT(refusal(with_node(2, Node::leaf(2, 2))), HasSubstr("leaf 2 of 2"));
+  EXPECT_THAT(refusal(with_node(2, Node::leaf(1, 0))),
+              HasSubstr("node 2: a leaf that is not written as one"));
+  EXPECT_THAT(refusal(with_node(0, {0x7f800001u, 1u << 10})), HasSubstr("not a number"));
+  auto parts = stump();
+  parts.roots = std::vector<std::uint32_t>{0, 2};
+  EXPECT_THAT(refusal(parts), HasSubstr("roots"));
+  parts = stump();
+  parts.roots = std::vector<std::uint32_t>{0, 5, 3};
+  EXPECT_THAT(refusal(parts), HasSubstr("tree 0: nodes 0 to 5 of 3"));
+  parts = stump();
+  parts.leaves = std::vector<float>{0, std::numeric_limits<float>::infinity()};
+  EXPECT_THAT(refusal(parts), HasSubstr("not finite"));
+  parts = stump();
+  parts.inputs = Node::kFeaturesMax + 1;
+  EXPECT_THAT(refusal(parts), HasSubstr("1025 inputs"));
+}
+
+}  // namespace
+}  // namespace nidus::model
