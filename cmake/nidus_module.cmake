@@ -10,7 +10,7 @@ set(nidus_root ${CMAKE_CURRENT_LIST_DIR}/..)
 add_library(nidus_flags INTERFACE)
 target_compile_options(nidus_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-align -Woverloaded-virtual
-  -Wnull-dereference -Wimplicit-fallthrough -fno-omit-frame-pointer)
+  -Wimplicit-fallthrough -fno-omit-frame-pointer)
 if(NIDUS_WERROR)
   target_compile_options(nidus_flags INTERFACE -Werror)
 endif()

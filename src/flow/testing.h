@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/random.h"
 #include "flow/features.h"
 #include "flow/meter.h"
 
@@ -103,6 +104,45 @@ inline std::vector<FlowRecord> meter_all(const MeterOptions& options,
   for (const auto& p : packets) meter.route(p);
   meter.finish();
   return ended(meter);
+}
+
+// Few hosts, few ports, every mix of flags, gaps up to 9 s, so that flows outlive the active timeout, are
+// torn down in odd ways and come back. One packet in 50 is stamped earlier than its predecessor if
+// `disorder`.
+inline std::vector<net::Packet> random_traffic(std::uint64_t seed, std::size_t count, bool disorder = false) {
+  Random random(seed);
+  std::vector<net::Packet> packets;
+  std::int64_t time_us = 1'600'000'000'000'000;
+  for (std::size_t i = 0; i < count; ++i) {
+    time_us +=
+        static_cast<std::int64_t>(random.below(3) == 0 ? random.below(9'000'000) : random.below(20'000));
+    const std::int64_t stamped = disorder && random.below(50) == 0
+                                     ? time_us - static_cast<std::int64_t>(random.below(2'000'000))
+                                     : time_us;
+    const Host a = host(1 + static_cast<int>(random.below(6)), 1000 + static_cast<int>(random.below(2)));
+    const Host b = host(1 + static_cast<int>(random.below(6)), 1000 + static_cast<int>(random.below(2)));
+    const auto payload = static_cast<std::uint32_t>(random.below(2) == 0 ? 0 : random.below(1461));
+    const auto kind = random.below(10);
+    net::Packet p;
+    if (kind < 6) {
+      constexpr std::string_view kFlags[] = {"S", "SA", "A",  "A",  "PA",  "PA", "FA",
+                                             "F", "R",  "RA", "UA", "SEC", "."};
+      p = tcp(stamped, a, b, kFlags[random.below(std::size(kFlags))], payload,
+              static_cast<std::uint8_t>(20 + 4 * random.below(11)),
+              static_cast<std::uint16_t>(random.below(65536)));
+      p.sequence = static_cast<std::uint32_t>(random.below(4) * 1000);
+      p.acknowledgement = static_cast<std::uint32_t>(random.below(4) * 1000);
+    } else if (kind < 9) {
+      p = udp(stamped, a, b, payload);
+    } else {
+      p = packet(stamped, {a.address}, {b.address}, net::protocol::icmp, payload, 8);
+      constexpr std::uint8_t kTypes[] = {0, 8, 3, 11};
+      p.icmp_type = kTypes[random.below(4)];
+      p.icmp_code = static_cast<std::uint8_t>(random.below(3));
+    }
+    packets.push_back(p);
+  }
+  return packets;
 }
 
 inline double value(Profile profile, const FlowRecord& record, Feature feature) {

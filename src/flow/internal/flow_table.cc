@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
 
 #include "flow/internal/hash.h"
@@ -17,13 +18,36 @@ constexpr std::size_t kBatch = 32;
 
 constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
-bool same_direction(const net::FiveTuple& a, const net::FiveTuple& b) { return a == b; }
+// Two five-tuples are compared once for every packet, so word by word rather than field by field.
+struct Words {
+  std::uint64_t source[2], destination[2];
+  std::uint32_t ports;
+  std::uint32_t rest;  // protocol, version, VLAN
+};
+static_assert(sizeof(Words) == sizeof(net::FiveTuple));
+
+Words words_of(const net::FiveTuple& tuple) {
+  Words words;
+  std::memcpy(&words, &tuple, sizeof words);
+  return words;
+}
+
+bool same_direction(const net::FiveTuple& a, const net::FiveTuple& b) {
+  const Words x = words_of(a), y = words_of(b);
+  return ((x.source[0] ^ y.source[0]) | (x.source[1] ^ y.source[1]) | (x.destination[0] ^ y.destination[0]) |
+          (x.destination[1] ^ y.destination[1]) | (x.ports ^ y.ports) | (x.rest ^ y.rest)) == 0;
+}
 
 bool opposite_direction(const net::FiveTuple& a, const net::FiveTuple& b) {
-  return a.source == b.destination && a.destination == b.source && a.source_port == b.destination_port &&
-         a.destination_port == b.source_port && a.protocol == b.protocol && a.version == b.version &&
-         a.vlan == b.vlan;
+  const Words x = words_of(a), y = words_of(b);
+  const std::uint32_t ports = y.ports >> 16 | y.ports << 16;
+  return ((x.source[0] ^ y.destination[0]) | (x.source[1] ^ y.destination[1]) |
+          (x.destination[0] ^ y.source[0]) | (x.destination[1] ^ y.source[1]) | (x.ports ^ ports) |
+          (x.rest ^ y.rest)) == 0;
 }
+
+// The second of a list's order is one of 2^20 microseconds.
+constexpr int kSecondShift = 20;
 
 bool ready(const FlowRecord& record) {
   return record.tcp_state == static_cast<std::uint8_t>(Teardown::ready);
@@ -109,10 +133,7 @@ void FlowTable::add_one(const net::Packet& packet, std::uint64_t hash) {
     const std::uint32_t at = slot & ~kSingle;
     const std::int64_t start_us = singles_[at].start_us;
     counted_.packets_out_of_order += time_us < start_us;
-    const FlowRecord first = record_of(singles_[at]);
-    const std::int64_t idle_limit = idle_limit_us(first);
-    if ((active_us_ != 0 && time_us - start_us > active_us_) ||
-        (idle_limit != 0 && time_us - start_us > idle_limit)) {
+    if (time_us > deadline_us(singles_[at])) {
       const bool active = active_us_ != 0 && time_us - start_us > active_us_;
       end_single(at, active ? EndReason::active : EndReason::idle, hash);
       add_one(packet, hash);
@@ -167,7 +188,7 @@ void FlowTable::add_one(const net::Packet& packet, std::uint64_t hash) {
 void FlowTable::count_in(Live& flow, std::uint32_t slot, const net::Packet& packet, Direction direction,
                          std::uint64_t hash) {
   FlowRecord& record = flow.record;
-  const std::int64_t second_before = record.last_us / 1'000'000;
+  const std::int64_t second_before = record.last_us >> kSecondShift;
   const bool was_ready = ready(record);
   if (rules_.retransmissions_by_repetition && repeats(slot, packet)) {
     ++record.direction[static_cast<int>(direction)].retransmissions;
@@ -183,7 +204,11 @@ void FlowTable::count_in(Live& flow, std::uint32_t slot, const net::Packet& pack
   if (ready(record) != was_ready) {
     open_.remove(lives_, slot, &Live::older, &Live::newer);
     closed_.push_back(lives_, slot, &Live::older, &Live::newer);
-  } else if (!was_ready && record.last_us / 1'000'000 != second_before) {
+    if (linger_us_ != 0) {  // due sooner than when it was open
+      timers_.remove(slot, links());
+      timers_.insert(slot, deadline_us(record), links());
+    }
+  } else if (!was_ready && record.last_us >> kSecondShift != second_before) {
     open_.remove(lives_, slot, &Live::older, &Live::newer);
     open_.push_back(lives_, slot, &Live::older, &Live::newer);
   }
@@ -224,7 +249,7 @@ void FlowTable::open(const net::Packet& packet, std::uint64_t hash) {
   single.icmp_code = packet.icmp_code;
   single.marks = packet.marks;
   arrived_.push_back(singles_, at, &Single::older, &Single::newer);
-  timers_.insert(at | kSingle, deadline_us(record_of(single)), links());
+  timers_.insert(at | kSingle, deadline_us(single), links());
   index_.insert(hash, at | kSingle, [this](std::uint32_t slot) { return hash_of_slot(slot); });
 }
 
@@ -430,13 +455,11 @@ bool FlowTable::repeats(std::uint32_t slot, const net::Packet& packet) {
 
 List& FlowTable::list_of(const FlowRecord& record) { return ready(record) ? closed_ : open_; }
 
-std::int64_t FlowTable::idle_limit_us(const FlowRecord& record) const {
+std::int64_t FlowTable::idle_limit_us(std::uint8_t protocol, bool unanswered_syn) const {
   if (!rules_.timeouts_by_state || options_.idle_timeout) return idle_us_;
-  switch (record.tuple.protocol) {
-    case net::protocol::tcp: {
-      const bool unanswered = record.reverse().packets == 0 && (record.first_flags & net::tcp_flag::syn);
-      return unanswered ? 120'000'000 : 300'000'000;
-    }
+  switch (protocol) {
+    case net::protocol::tcp:
+      return unanswered_syn ? 120'000'000 : 300'000'000;
     case net::protocol::udp:
       return 180'000'000;
     default:
@@ -444,14 +467,31 @@ std::int64_t FlowTable::idle_limit_us(const FlowRecord& record) const {
   }
 }
 
-// The last moment at which a packet may still join the flow.
-std::int64_t FlowTable::deadline_us(const FlowRecord& record) const {
-  std::int64_t deadline = active_us_ == 0 ? kNever : record.start_us + active_us_;
+std::int64_t FlowTable::idle_limit_us(const FlowRecord& record) const {
+  return idle_limit_us(record.tuple.protocol,
+                       record.reverse().packets == 0 && (record.first_flags & net::tcp_flag::syn));
+}
+
+std::int64_t FlowTable::deadline_us(std::int64_t start_us, std::int64_t last_us, std::int64_t idle_limit,
+                                    bool closed) const {
+  std::int64_t deadline = active_us_ == 0 ? kNever : start_us + active_us_;
   if (one_deadline_) return deadline;
-  if (const std::int64_t idle = idle_limit_us(record); idle != 0)
-    deadline = std::min(deadline, record.last_us + idle);
-  if (linger_us_ != 0 && ready(record)) deadline = std::min(deadline, record.last_us + linger_us_);
+  if (idle_limit != 0) deadline = std::min(deadline, last_us + idle_limit);
+  if (linger_us_ != 0 && closed) deadline = std::min(deadline, last_us + linger_us_);
   return deadline;
+}
+
+std::int64_t FlowTable::deadline_us(const FlowRecord& record) const {
+  return deadline_us(record.start_us, record.last_us, one_deadline_ ? 0 : idle_limit_us(record),
+                     ready(record));
+}
+
+std::int64_t FlowTable::deadline_us(const Single& single) const {
+  const bool tcp = single.tuple.protocol == net::protocol::tcp;
+  const bool closed = tcp && rules_.opening_packet_closes && (single.tcp_flags & net::tcp_flag::rst);
+  const bool unanswered_syn = tcp && (single.tcp_flags & net::tcp_flag::syn);
+  return deadline_us(single.start_us, single.start_us, idle_limit_us(single.tuple.protocol, unanswered_syn),
+                     closed);
 }
 
 std::uint64_t FlowTable::hash_of_slot(std::uint32_t slot) const {
@@ -463,16 +503,17 @@ void FlowTable::advance(std::int64_t now_us) {
       now_us,
       [&](std::uint32_t slot) {
         const bool single = slot & kSingle;
-        const FlowRecord first = single ? record_of(singles_[slot & ~kSingle]) : FlowRecord();
-        const FlowRecord& record = single ? first : lives_[slot].record;
-        const std::int64_t deadline = deadline_us(record);
+        const std::int64_t start_us =
+            single ? singles_[slot & ~kSingle].start_us : lives_[slot].record.start_us;
+        const std::int64_t deadline =
+            single ? deadline_us(singles_[slot & ~kSingle]) : deadline_us(lives_[slot].record);
         if (deadline >= now_us) {
           timers_.remove(slot, links());
           timers_.insert(slot, deadline, links());
           return;
         }
-        const bool active = active_us_ != 0 && record.start_us + active_us_ < now_us;
-        const EndReason reason = active ? EndReason::active : EndReason::idle;
+        const EndReason reason =
+            active_us_ != 0 && start_us + active_us_ < now_us ? EndReason::active : EndReason::idle;
         if (single) {
           end_single(slot & ~kSingle, reason, hash_of_slot(slot));
         } else {

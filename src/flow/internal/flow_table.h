@@ -93,8 +93,13 @@ class FlowTable {
   auto links() {
     return [this](std::uint32_t slot) -> TimerLinks& { return timer_of(slot); };
   }
+  // The last moment at which a packet may still join the flow; and how long it may be silent (0 = for ever).
   std::int64_t deadline_us(const FlowRecord& record) const;
+  std::int64_t deadline_us(const Single& single) const;
+  std::int64_t deadline_us(std::int64_t start_us, std::int64_t last_us, std::int64_t idle_limit,
+                           bool closed) const;
   std::int64_t idle_limit_us(const FlowRecord& record) const;
+  std::int64_t idle_limit_us(std::uint8_t protocol, bool unanswered_syn) const;
   std::uint64_t hash_of_slot(std::uint32_t slot) const;
 
   const MeterOptions& options_;

@@ -28,6 +28,12 @@ class Pool {
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     items_ = static_cast<T*>(memory);
+    // Beyond the first few thousand flows every look-up would miss the TLB. The beginning keeps small pages,
+    // so that a small capture costs little memory.
+    constexpr std::size_t kHugePage = std::size_t{2} << 20;
+    const auto begin = (reinterpret_cast<std::uintptr_t>(memory) + 2 * kHugePage - 1) & ~(kHugePage - 1);
+    const auto end = reinterpret_cast<std::uintptr_t>(memory) + capacity * sizeof(T);
+    if (end > begin + kHugePage) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
   }
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;

@@ -106,7 +106,8 @@ inline void count_tcp(const Rules& rules, FlowRecord& record, const net::Packet&
     track_endpoints(record, direction, flags, payload);
   }
 
-  if (opening && !rules.opening_packet_closes) return;
+  // Tools that end a flow at its first FIN know no teardown, and no RST.
+  if (rules.first_fin_ends || (opening && !rules.opening_packet_closes)) return;
   auto state = static_cast<Teardown>(record.tcp_state);
   if (state == Teardown::ready) return;
   if (flags & fin) {
