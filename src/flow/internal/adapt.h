@@ -18,7 +18,8 @@ class Adapter {
     if (!separate_vlans_) packet.tuple.vlan = 0;
     if (packet.marks & net::Packet::arp) return rules_.arp_is_flow;
     if (rules_.ipv4_only) return adapt_as_tool(packet);
-    if (rules_.icmp_types_as_ports && is_icmp(packet.tuple.protocol) && packet.header_bytes != 0) {
+    const bool has_type = packet.header_bytes != 0 || (packet.marks & net::Packet::fragment_attributed);
+    if (rules_.icmp_types_as_ports && is_icmp(packet.tuple.protocol) && has_type) {
       const auto counterpart = icmp_counterpart(packet.tuple.protocol, packet.icmp_type);
       packet.tuple.source_port = packet.icmp_type;
       packet.tuple.destination_port =

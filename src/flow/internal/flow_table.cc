@@ -66,7 +66,8 @@ FlowTable::FlowTable(const MeterOptions& options, const Rules& rules, std::uint6
       lives_(flows_max),
       singles_(singles_max),
       index_(seed),
-      remainders_(remainders_max, seed) {
+      remainders_(remainders_max, seed),
+      seen_connections_max_(flows_max + remainders_max) {
   if (options.sequence_packets > 0) {
     sequences_ = std::make_unique<Pool<std::array<PacketStep, 32>>>(flows_max);
   }
@@ -190,7 +191,7 @@ void FlowTable::count_in(Live& flow, std::uint32_t slot, const net::Packet& pack
   FlowRecord& record = flow.record;
   const std::int64_t second_before = record.last_us >> kSecondShift;
   const bool was_ready = ready(record);
-  if (rules_.retransmissions_by_repetition && repeats(slot, packet)) {
+  if (rules_.retransmissions_by_repetition && repeats(packet)) {
     ++record.direction[static_cast<int>(direction)].retransmissions;
   }
   if (sequences_) note_step(flow, slot, packet, direction);
@@ -224,6 +225,7 @@ void FlowTable::count_in(Live& flow, std::uint32_t slot, const net::Packet& pack
 }
 
 void FlowTable::open(const net::Packet& packet, std::uint64_t hash) {
+  forget_segments(packet.tuple);
   if (singles_.full()) {
     if (arrived_.empty()) {  // no room for any: meter it as a full flow
       FlowRecord record;
@@ -276,12 +278,15 @@ void FlowTable::open_continuation(const net::Packet& packet, std::uint64_t hash,
     open(packet, hash);
     return;
   }
-  const Direction direction =
-      same_direction(remainder.tuple, packet.tuple) || rules_.continuation_counts_forward
-          ? Direction::forward
-          : Direction::reverse;
+  const bool forward = rules_.continuation_counts_forward ||
+                       (rules_.direction_by_address ? packet.tuple.source == remainder.tuple.source
+                                                    : same_direction(remainder.tuple, packet.tuple));
+  const Direction direction = forward ? Direction::forward : Direction::reverse;
   FlowRecord record;
   begin(rules_, record, remainder.tuple, packet, direction, true, remainder.connection_start_us);
+  if (rules_.retransmissions_by_repetition && repeats(packet)) {
+    ++record.direction[static_cast<int>(direction)].retransmissions;
+  }
   store_live(record, packet, hash);
 }
 
@@ -300,7 +305,6 @@ void FlowTable::store_live(const FlowRecord& record, const net::Packet& packet, 
   list_of(flow.record).push_back(lives_, slot, &Live::older, &Live::newer);
   timers_.insert(slot, deadline_us(record), links());
   index_.insert(hash, slot, [this](std::uint32_t at) { return hash_of_slot(at); });
-  if (rules_.retransmissions_by_repetition) repeats(slot, packet);
   if (sequences_) {
     note_step(flow, slot, packet, record.first_is_reverse ? Direction::reverse : Direction::forward);
   }
@@ -313,8 +317,10 @@ void FlowTable::promote(std::uint32_t single, const net::Packet& packet, Directi
   Live& flow = lives_[slot];
   begin_from(flow.record, first);
   // The single's tuple is its packet's; the flow's may point the other way.
-  if (flow.record.first_is_reverse) {
-    direction = direction == Direction::forward ? Direction::reverse : Direction::forward;
+  if (!same_direction(flow.record.tuple, first.tuple)) {
+    const bool forward = rules_.direction_by_address ? packet.tuple.source == flow.record.tuple.source
+                                                     : same_direction(flow.record.tuple, packet.tuple);
+    direction = forward ? Direction::forward : Direction::reverse;
   }
   if (rules_.split_icmp && packet.tuple.protocol == net::protocol::icmp &&
       packet.icmp_type != first.icmp_type && packet.icmp_code != first.icmp_code) {
@@ -335,7 +341,7 @@ void FlowTable::promote(std::uint32_t single, const net::Packet& packet, Directi
   index_.replace(hash, single | kSingle, slot);
   list_of(flow.record).push_back(lives_, slot, &Live::older, &Live::newer);
   timers_.insert(slot, deadline_us(flow.record), links());
-  if (rules_.retransmissions_by_repetition) repeats(slot, first);
+  if (rules_.retransmissions_by_repetition) repeats(first);
   if (sequences_) {
     note_step(flow, slot, first, flow.record.first_is_reverse ? Direction::reverse : Direction::forward);
   }
@@ -347,8 +353,12 @@ void FlowTable::begin_from(FlowRecord& record, const net::Packet& packet) const 
   constexpr std::uint8_t kSynAck = net::tcp_flag::syn | net::tcp_flag::ack;
   const bool answer = rules_.swap_syn_ack && packet.tuple.protocol == net::protocol::tcp &&
                       (packet.tcp_flags & kSynAck) == kSynAck;
-  begin(rules_, record, answer ? reversed(packet.tuple) : packet.tuple, packet,
-        answer ? Direction::reverse : Direction::forward, false, packet.time.microseconds());
+  const net::FiveTuple tuple = answer ? reversed(packet.tuple) : packet.tuple;
+  // A host that talks to itself answers in the forward direction, as far as its addresses (and ports) tell.
+  const bool forward =
+      rules_.direction_by_address ? packet.tuple.source == tuple.source : same_direction(packet.tuple, tuple);
+  begin(rules_, record, tuple, packet, forward ? Direction::forward : Direction::reverse, false,
+        packet.time.microseconds());
 }
 
 net::Packet FlowTable::packet_of(const Single& single) const {
@@ -376,18 +386,24 @@ FlowRecord FlowTable::record_of(const Single& single) const {
 
 void FlowTable::end_live(std::uint32_t slot, EndReason reason, std::uint64_t hash) {
   Live& flow = lives_[slot];
-  if (reason == EndReason::active || reason == EndReason::idle) remember(flow.record);
+  if (reason == EndReason::active || reason == EndReason::idle) {
+    remember(flow.record);
+  } else {
+    forget_segments(flow.record.tuple);
+  }
   emit(flow.record, reason, slot);
   index_.erase(hash, slot);
   timers_.remove(slot, links());
   list_of(flow.record).remove(lives_, slot, &Live::older, &Live::newer);
-  if (rules_.retransmissions_by_repetition) seen_.erase(slot);
   lives_.give_back<&Live::older>(slot);
 }
 
 void FlowTable::end_single(std::uint32_t at, EndReason reason, std::uint64_t hash) {
   const FlowRecord record = record_of(singles_[at]);
-  if (reason == EndReason::active || reason == EndReason::idle) remember(record);
+  if (reason == EndReason::active || reason == EndReason::idle) {
+    if (rules_.retransmissions_by_repetition) repeats(packet_of(singles_[at]));
+    remember(record);
+  }
   emit(record, reason, FlowIndex::kNone);
   index_.erase(hash, at | kSingle);
   timers_.remove(at | kSingle, links());
@@ -440,9 +456,10 @@ void FlowTable::note_step(Live& flow, std::uint32_t slot, const net::Packet& pac
       packet.payload_bytes, static_cast<std::uint32_t>(gap) & 0x7fffffffu, direction == Direction::reverse};
 }
 
-bool FlowTable::repeats(std::uint32_t slot, const net::Packet& packet) {
+bool FlowTable::repeats(const net::Packet& packet) {
   if (packet.tuple.protocol != net::protocol::tcp) return false;
-  auto& seen = seen_[slot];
+  if (seen_.size() > seen_connections_max_) seen_.clear();
+  auto& seen = seen_[std::min(packet.tuple, reversed(packet.tuple))];
   std::uint64_t word;
   std::memcpy(&word, packet.tuple.source.bytes.data(), 8);
   std::uint64_t hash = fold(word ^ index_.seed());
@@ -451,6 +468,10 @@ bool FlowTable::repeats(std::uint32_t slot, const net::Packet& packet) {
   if (seen.contains(hash)) return true;
   if (seen.size() < kSeenMax) seen.insert(hash);
   return false;
+}
+
+void FlowTable::forget_segments(const net::FiveTuple& tuple) {
+  if (rules_.retransmissions_by_repetition) seen_.erase(std::min(tuple, reversed(tuple)));
 }
 
 List& FlowTable::list_of(const FlowRecord& record) { return ready(record) ? closed_ : open_; }

@@ -2,9 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -84,7 +84,8 @@ class FlowTable {
   void remember(const FlowRecord& record);
   void emit(const FlowRecord& record, EndReason reason, std::uint32_t slot);
   void note_step(Live& flow, std::uint32_t slot, const net::Packet& packet, Direction direction);
-  bool repeats(std::uint32_t slot, const net::Packet& packet);
+  bool repeats(const net::Packet& packet);
+  void forget_segments(const net::FiveTuple& tuple);
 
   List& list_of(const FlowRecord& record);
   TimerLinks& timer_of(std::uint32_t slot) {
@@ -113,10 +114,11 @@ class FlowTable {
   List open_, closed_, arrived_;
   TimerWheel timers_;
   Remainders remainders_;
-  // Segments seen, per live slot, for the one profile that counts repetitions. At most kSeenMax for each
-  // flow.
+  // Segments seen, for the one profile that counts repetitions: by connection, the pieces that timeouts cut
+  // included. At most kSeenMax for each, and as many connections as there is room for flows and remainders.
   static constexpr std::size_t kSeenMax = 4096;
-  std::unordered_map<std::uint32_t, std::unordered_set<std::uint64_t>> seen_;
+  std::map<net::FiveTuple, std::unordered_set<std::uint64_t>> seen_;
+  std::size_t seen_connections_max_;
   std::vector<FlowRecord> ended_;
   std::vector<PacketStep> steps_;
   MeterStatistics counted_;

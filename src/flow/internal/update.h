@@ -134,7 +134,9 @@ inline void count(const Rules& rules, FlowRecord& record, const net::Packet& pac
   const std::uint32_t payload = packet.payload_bytes;
   const std::int64_t time_us = std::max(packet.time.microseconds(), record.last_us);
   const std::uint32_t at = offset_us(time_us - record.start_us);
-  const bool tcp = packet.tuple.protocol == net::protocol::tcp;
+  // A later fragment belongs to a TCP flow but has no TCP header to read.
+  const bool of_tcp = packet.tuple.protocol == net::protocol::tcp;
+  const bool tcp = of_tcp && !(packet.marks & net::Packet::non_first_fragment);
 
   if (!opening) {
     const std::uint32_t before = offset_us(record.last_us - record.start_us);
@@ -175,7 +177,7 @@ inline void count(const Rules& rules, FlowRecord& record, const net::Packet& pac
 
   if (tcp) {
     count_tcp(rules, record, packet, direction, opening);
-  } else {
+  } else if (!of_tcp) {
     if (payload > 0 || packet.tuple.protocol == net::protocol::udp) note(record, direction, Letter::d);
     mine.state = static_cast<std::uint8_t>(Endpoint::established) & 7u;
   }
