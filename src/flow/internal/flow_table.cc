@@ -244,6 +244,7 @@ void FlowTable::open(const net::Packet& packet, std::uint64_t hash) {
   single.ip_bytes = packet.ip_bytes;
   single.frame_bytes = packet.frame_bytes;
   single.sequence = packet.sequence;
+  single.acknowledgement = packet.acknowledgement;
   single.window = packet.window;
   single.header_bytes = packet.header_bytes;
   single.tcp_flags = packet.tcp_flags;
@@ -369,6 +370,7 @@ net::Packet FlowTable::packet_of(const Single& single) const {
   packet.ip_bytes = single.ip_bytes;
   packet.frame_bytes = single.frame_bytes;
   packet.sequence = single.sequence;
+  packet.acknowledgement = single.acknowledgement;
   packet.window = single.window;
   packet.header_bytes = single.header_bytes;
   packet.tcp_flags = single.tcp_flags;
@@ -510,7 +512,8 @@ std::int64_t FlowTable::deadline_us(const FlowRecord& record) const {
 std::int64_t FlowTable::deadline_us(const Single& single) const {
   const bool tcp = single.tuple.protocol == net::protocol::tcp;
   const bool closed = tcp && rules_.opening_packet_closes && (single.tcp_flags & net::tcp_flag::rst);
-  const bool unanswered_syn = tcp && (single.tcp_flags & net::tcp_flag::syn);
+  const bool answer = rules_.swap_syn_ack && (single.tcp_flags & net::tcp_flag::ack);
+  const bool unanswered_syn = tcp && !answer && (single.tcp_flags & net::tcp_flag::syn);
   return deadline_us(single.start_us, single.start_us, idle_limit_us(single.tuple.protocol, unanswered_syn),
                      closed);
 }

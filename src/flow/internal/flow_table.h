@@ -51,7 +51,7 @@ class FlowTable {
   struct Single {
     net::FiveTuple tuple;  // as the packet went
     std::int64_t start_us;
-    std::uint32_t payload_bytes, ip_bytes, frame_bytes, sequence;
+    std::uint32_t payload_bytes, ip_bytes, frame_bytes, sequence, acknowledgement;
     std::uint32_t older, newer;
     TimerLinks timer;
     std::uint16_t window;
