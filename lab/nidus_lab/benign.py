@@ -141,9 +141,7 @@ def polling(me):
             return
         beat, length = me.rng.choice((0.5, 1, 2, 3, 5)), me.rng.uniform(8, 25)
         if me.rng.random() < 0.5:
-            me.run(["env", f"PYTHONPATH={_package()}", "/usr/bin/python3", "-m", "nidus_lab.tiny", "polling",
-                    site.literal,
-                    site.port, service, length, beat, "/app/api/status"], length + 10)
+            _tiny(me, length + 10, "polling", site.literal, site.port, service, length, beat, "/app/api/status")
         else:
             for _ in range(int(length / beat)):
                 me.run(_curl(me, site, site.url("/app/api/status"), agent="updater/4.1"), 8)
@@ -382,11 +380,7 @@ def _file(me, length):
 
 
 def _tiny(me, limit, *words_):
-    return me.run(["env", f"PYTHONPATH={_package()}", "/usr/bin/python3", "-m", "nidus_lab.tiny", *words_], limit)
-
-
-def _package():
-    return os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    return me.run(sandbox.module("tiny", *words_), limit)
 
 
 class _all:

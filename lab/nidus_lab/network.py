@@ -7,9 +7,8 @@ cable, so that the switch, where the capture is taken, sees what a tap would see
 import ipaddress
 import json
 import subprocess
-import sys
 
-from . import guard
+from . import guard, sandbox
 from .programs import enter
 
 SWITCH = "switch"
@@ -40,7 +39,7 @@ class Network:
 
     def check(self):
         """Raises guard.Refused unless every namespace is closed."""
-        guard.check_away_from_host(guard.own_namespace(), _outside())
+        guard.check_away_from_host(guard.own_namespace(), sandbox.outside_network())
         names = [entry["name"] for entry in self._json("netns", "list")]
         for name in names:
             guard.check_namespace(name, self._json("-n", name, "-details", "link"),
@@ -80,9 +79,8 @@ class Network:
                 if self._relayed(h)]
         if not ends:
             return
-        self._relay = subprocess.Popen([*enter(SWITCH), sys.executable, "-m", "nidus_lab.relay",
-                                        str(self._plan.seed), *ends], stdout=subprocess.PIPE, text=True,
-                                       stdin=subprocess.DEVNULL, cwd=_root())
+        self._relay = subprocess.Popen([*enter(SWITCH), *sandbox.module("relay", self._plan.seed, *ends)],
+                                       stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         if self._relay.stdout.readline().strip() != "ready":
             raise RuntimeError("the delay relay did not start")
 
@@ -147,16 +145,6 @@ def dark_neighbours(plan, host, net, limit=512):
     batch = "".join(f"neigh replace {a} lladdr {plan.host('gate').mac} dev e0 nud permanent\n"
                     for a in addresses if a not in used)
     _must(["ip", "-n", host.name, "-batch", "-"], batch)
-
-
-def _outside():
-    from . import sandbox
-    return sandbox.outside_network()
-
-
-def _root():
-    import os
-    return os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
 def _attempt(words):

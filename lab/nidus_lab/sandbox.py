@@ -17,7 +17,8 @@ WORK = "/run/lab"
 OUT = WORK + "/out"  # The folder for captures, as the room sees it.
 SCRATCH = WORK + "/tmp"
 
-PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lab")
+FOLDER = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+PYTHON = "/usr/bin/python3"
 
 
 def command(arguments):
@@ -26,7 +27,12 @@ def command(arguments):
             "--propagation", "private"]
     return ["env", f"{MARK}={os.readlink('/proc/self/ns/net')}",
             *room, "sh", "-c", '"$@"; exit $?', "room",  # The room's first process buries the others' orphans.
-            "nice", "-n", "5", "/usr/bin/python3", PROGRAM, *arguments]
+            "nice", "-n", "5", PYTHON, os.path.join(FOLDER, "lab"), *arguments]
+
+
+def module(name, *arguments):
+    """The command that runs a module of the lab as a program of its own."""
+    return ["env", f"PYTHONPATH={FOLDER}", PYTHON, "-m", f"nidus_lab.{name}", *map(str, arguments)]
 
 
 def inside():

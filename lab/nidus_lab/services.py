@@ -1,11 +1,9 @@
 """Starts the real servers that a plan asks for, each in its host's namespace."""
 import os
 import subprocess
-import sys
 import time
 
 from . import sandbox, words
-from .network import _root as lab_root
 from .web_app import PASSWORD
 
 CONF = sandbox.WORK + "/conf"
@@ -99,9 +97,7 @@ class Services:
 
     def _start_web(self, host, port):
         socket = f"{sandbox.WORK}/app-{host.name}.sock"
-        self._programs.start(host.name, ["env", f"PYTHONPATH={lab_root()}", sys.executable, "-m",
-                                         "nidus_lab.web_app",
-                                         socket, self._lifetime])
+        self._programs.start(host.name, sandbox.module("web_app", socket, self._lifetime))
         both = lambda p, extra: f"listen {p}{extra}; listen [::]:{p}{extra};"
         http2 = self._rng.choice((" ssl", " ssl http2"))
         text = f"""
@@ -137,7 +133,7 @@ http {{
                                          f"--port={port}",
             f"--local=/{self._plan.domain}/", f"--mx-host={self._plan.domain},{host.name}.{self._plan.domain},10",
                                          "--user=root",
-            f"--conf-file=/dev/null", f"--pid-file={CONF}/dns-{host.name}.pid", "--edns-packet-max=4096", *texts])
+            "--conf-file=/dev/null", f"--pid-file={CONF}/dns-{host.name}.pid", "--edns-packet-max=4096", *texts])
 
     def _start_ssh(self, host, port):
         key = f"{CONF}/ssh-{host.name}"
@@ -223,8 +219,7 @@ match from any for any action "box"
         self._tiny(host, "reflector", port)
 
     def _tiny(self, host, what, port):
-        self._programs.start(host.name, ["env", f"PYTHONPATH={lab_root()}", sys.executable, "-m", "nidus_lab.tiny",
-                                         what, port, self._lifetime])
+        self._programs.start(host.name, sandbox.module("tiny", what, port, self._lifetime))
 
     # -- are they there? -------------------------------------------------------
 

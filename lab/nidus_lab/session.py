@@ -7,7 +7,8 @@ import subprocess
 import threading
 import time
 
-from . import attacks, guard, labels, people, sandbox
+from . import attacks, labels, people, sandbox
+from .install import PACKAGES
 from .ledger import Ledger
 from .network import BRIDGE, SWITCH, Network
 from .plan import make_plan
@@ -201,7 +202,6 @@ class Session:
 
 def versions():
     """Debian's names and versions of what made the traffic."""
-    from .install import PACKAGES
     said = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *PACKAGES], capture_output=True,
                           text=True, timeout=20,
                           check=False).stdout

@@ -3,11 +3,13 @@
     python3 -m nidus_lab.tiny WHAT ARGUMENT...
 """
 import http.client
+import ipaddress
 import os
 import random
 import signal
 import socket
 import ssl
+import struct
 import sys
 import time
 
@@ -156,8 +158,6 @@ def peers(seconds, every, *targets):
 
 def spoofed(kind, cidr, target, port, count, rate):
     """Bare packets (syn, ack or udp) with sender addresses drawn from a network of the lab."""
-    import ipaddress
-    import struct
     net, rng = ipaddress.ip_network(cidr), random.Random()
     there = socket.inet_aton(target)
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)

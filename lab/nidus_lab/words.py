@@ -1,4 +1,5 @@
 """Invented words, names, passwords and file contents: nothing here comes from anybody's list."""
+import math
 import string
 
 _ONSET = ("b", "br", "c", "d", "dr", "f", "g", "gl", "h", "k", "l", "m", "n", "p", "pl", "r", "s", "st", "t", "tr",
@@ -46,7 +47,6 @@ def host_label(rng, length=12):
 
 def size(rng, low, high):
     """Sizes as files have them: as many between 1k and 10k as between 10k and 100k."""
-    import math
     return int(math.exp(rng.uniform(math.log(low), math.log(high))))
 
 

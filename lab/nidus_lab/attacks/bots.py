@@ -1,4 +1,5 @@
 """Bots and their masters: check-ins at a beat with jitter, over HTTP, HTTPS, bare TCP, UDP and DNS."""
+from .. import words
 from ..benign import AGENTS, CURL
 from .job import Missed, attack, together
 
@@ -115,7 +116,6 @@ def peer_to_peer(job):
 @attack("botnet", "dig", wants="dns")
 def dns_beacon(job):
     """Small questions with an encoded state, at a beat, to a name server of the master's."""
-    from .. import words
     resolver = job.plan.offering("dns")[-1]  # The first is everybody's: its queries could not be told apart.
     beat, jitter = _beat(job)
     zone = f"{words.word(job.rng)}.{job.plan.domain}"

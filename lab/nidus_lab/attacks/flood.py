@@ -1,4 +1,5 @@
 """Too much of everything, at rates that hurt nobody: some hundred packets a second for some seconds."""
+from .. import words
 from .job import attack, together
 
 
@@ -108,7 +109,6 @@ def http_flood(job):
 @attack("dos", "dig", wants="dns")
 def dns_query_flood(job):
     """Names that do not exist, faster than anybody reads."""
-    from .. import words
     victim = job.victim()
     attacker = job.attacker(victim)
     names = "".join(f"{words.host_label(job.rng, 10)}.{job.plan.domain} {job.rng.choice(('A', 'AAAA', 'MX'))}\n"

@@ -1,5 +1,6 @@
 """Guessing passwords: hydra, medusa and ncrack against logins of several kinds."""
 from .. import words
+from ..benign import SSH
 from .job import attack
 
 
@@ -78,7 +79,6 @@ def _http(job, how):
 @attack("brute_force", "sshpass", "ssh", wants="ssh")
 def slow_ssh_guessing(job):
     """One try, a pause, another: under the radar, with an ordinary client."""
-    from ..benign import SSH
     victim = job.victim()
     attacker = job.attacker(victim)
     port = victim.services["ssh"]

@@ -100,8 +100,7 @@ class Job:
         return self.run(host, self.tiny_words(*words), limit)
 
     def tiny_words(self, *words):
-        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-        return ["env", f"PYTHONPATH={root}", "/usr/bin/python3", "-m", "nidus_lab.tiny", *words]
+        return sandbox.module("tiny", *words)
 
     def file(self, content):
         path = f"{sandbox.WORK}/job-{self.what.name}-{self.rng.getrandbits(48):x}"

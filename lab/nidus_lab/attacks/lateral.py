@@ -1,5 +1,6 @@
 """After a foothold: an insider's host is steered from outside and goes on to its neighbours."""
 from ..benign import CURL, SSH
+from ..services import KEY
 from .job import Missed, attack, together
 
 
@@ -46,7 +47,6 @@ def _look_at(job, foothold, host):
 
 
 def _enter(job, foothold, door, user):
-    from ..services import KEY
     there = ["-o", "BatchMode=yes", "-i", KEY]
     for _ in range(job.rng.randint(1, 4)):
         job.run(foothold, ["ssh", *SSH, *there, "-p", door.services["ssh"], f"{user}@{door.v4}",

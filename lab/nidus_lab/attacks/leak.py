@@ -3,6 +3,7 @@ import os
 
 from .. import words
 from ..benign import CURL, SSH
+from ..services import KEY
 from .job import Missed, attack
 
 
@@ -43,7 +44,6 @@ def https_upload(job):
 
 @attack("exfiltration", "scp")
 def scp_upload(job):
-    from ..services import KEY
     thief, drop = _out(job, "ssh")
     port = drop.services["ssh"]
     with job.claim(thief, drop, port=port):

@@ -1,4 +1,6 @@
 """Looking for open doors: nmap in its many manners."""
+import ipaddress
+
 from ..network import dark_neighbours
 from .job import attack
 
@@ -64,7 +66,6 @@ def system_scan(job):
 @attack("port_scan", "nmap")
 def decoy_scan(job):
     """The scanner hides among senders that are not there."""
-    import ipaddress
     victim = job.victim()
     attacker = job.attacker(victim)
     net = job.spoof_net()
@@ -91,7 +92,6 @@ def one_port_everywhere(job):
 
 
 def _horizontal(job, how):
-    import ipaddress
     net = job.rng.choice([h.net for h in job.plan.by_role("server", "client")])
     attacker = job.attacker()
     if ipaddress.ip_network(net).num_addresses > 256:
