@@ -512,7 +512,8 @@ std::int64_t FlowTable::deadline_us(const FlowRecord& record) const {
 std::int64_t FlowTable::deadline_us(const Single& single) const {
   const bool tcp = single.tuple.protocol == net::protocol::tcp;
   const bool closed = tcp && rules_.opening_packet_closes && (single.tcp_flags & net::tcp_flag::rst);
-  const bool answer = rules_.swap_syn_ack && (single.tcp_flags & net::tcp_flag::ack);
+  const bool answer = rules_.swap_syn_ack && (single.tcp_flags & net::tcp_flag::ack) &&
+                      !same_direction(single.tuple, reversed(single.tuple));
   const bool unanswered_syn = tcp && !answer && (single.tcp_flags & net::tcp_flag::syn);
   return deadline_us(single.start_us, single.start_us, idle_limit_us(single.tuple.protocol, unanswered_syn),
                      closed);
