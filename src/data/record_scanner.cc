@@ -103,6 +103,7 @@ RecordScanner::Outcome RecordScanner::next() {
     if (filled_ >= 3 && std::memcmp(buffer_.data(), "\xef\xbb\xbf", 3) == 0) position_ = 3;
   }
   for (;;) {
+    line_ = next_line_;
     std::size_t searched = position_;
     const char* line_end = nullptr;
     for (;;) {
@@ -114,7 +115,6 @@ RecordScanner::Outcome RecordScanner::next() {
       if (!fill()) return Outcome::failed;
       searched = position_ + kept;
     }
-    line_ = next_line_;
     if (line_end == nullptr && position_ == filled_) return Outcome::end;
     const char* begin = buffer_.data() + position_;
     const bool last = line_end == nullptr;
