@@ -1,10 +1,22 @@
 """Every column of CICFlowMeter's (Java) rows against ours: profile cic2018, the names of 2018."""
 
+import struct
 from collections import defaultdict
 
 # Who, and when: not features. The tool writes local times (UTC-3) to the second.
 IDENTITY = {"Flow ID", "Src IP", "Src Port", "Dst IP", "Dst Port", "Protocol", "Timestamp", "Label"}
 TOLERANCE = 1e-9  # relative: both sides write the shortest decimal of a double, sums are taken in other orders
+
+
+def filled_up(capture):
+    """A pcap file (little-endian) whose frames are as long as they were on the wire."""
+    out, at = bytearray(capture[:24]), 24
+    while at + 16 <= len(capture):
+        seconds, fraction, captured, wire = struct.unpack_from("<4I", capture, at)
+        out += struct.pack("<4I", seconds, fraction, wire, wire)
+        out += capture[at + 16:at + 16 + captured] + bytes(wire - captured)
+        at += 16 + captured
+    return bytes(out)
 
 
 def number(text):
