@@ -136,6 +136,8 @@ void Meter::run(std::size_t shard) {
 
 std::span<const FlowRecord* const> Meter::collect() {
   impl_->collected.clear();
+  // Nothing was routed since the last time: what ended then has been handed out.
+  if (!impl_->collecting) return impl_->collected;
   for (const auto& shard : impl_->shards) {
     for (const FlowRecord& record : shard.table->ended()) impl_->collected.push_back(&record);
   }

@@ -178,6 +178,14 @@ TEST(Meter, PacketsAreCountedOnce) {
   EXPECT_EQ(counted, packets.size());
 }
 
+TEST(Meter, ABlockWithoutPacketsHasNoRecords) {
+  Meter meter({});
+  meter.route(udp(0, host(1, 1000), host(2, 53), 40));
+  meter.finish();
+  EXPECT_EQ(ended(meter).size(), 1u);
+  EXPECT_EQ(ended(meter).size(), 0u);
+}
+
 TEST(Meter, SilentFlowsEndWhenTimePasses) {
   Meter meter(with(Profile::native));
   meter.route(udp(1'000'000, kA, kB, 10));
