@@ -1,0 +1,305 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json_writer.h"
+#include "base/parallel.h"
+#include "base/text.h"
+#include "cmd/arguments.h"
+#include "cmd/exit_status.h"
+#include "cmd/inputs.h"
+#include "cmd/metering.h"
+#include "cmd/terminal.h"
+#include "cmd/verbs.h"
+#include "data/csv.h"
+#include "detect/binding.h"
+#include "detect/detector.h"
+#include "detect/pipeline.h"
+#include "detect/record_judge.h"
+#include "detect/subject.h"
+#include "detect/summary.h"
+#include "detect/verdict_writer.h"
+
+namespace nidus::cmd {
+namespace {
+
+using Records = std::span<const flow::FlowRecord* const>;
+
+// Rows of a table held at once.
+constexpr std::size_t kTableRows = 1u << 16;
+constexpr std::size_t kBufferBytes = 1u << 16;
+
+struct DetectArguments {
+  std::vector<std::string> inputs;
+  std::string detector, output, format;
+  bool fail_on_alert = false, attacks_only = false, any_profile = false, json = false;
+  std::uint64_t top = 5, threads = 0;
+  std::optional<double> threshold;
+
+  void declare(Arguments& arguments) {
+    arguments.inputs(inputs, "input",
+                     "Captures and tables of flows, mixed as you like; - is a capture on standard input");
+    arguments.option("-d,--detector", detector,
+                     "The detector's folder; otherwise the environment's NIDUS_DETECTOR");
+    arguments.option("--format", format, "Each verdict, and not only the summary",
+                     {"table", "csv", "ndjson", "eve"});
+    arguments.option("-o,--output", output, "Where the verdicts go; standard output if not given");
+    arguments.option("--threshold", threshold,
+                     "Attack from this score on, instead of the detector's own threshold", 0, 1);
+    arguments.option("--top", top, "Sources listed for each label", 100000);
+    arguments.option("--threads", threads, "Threads; 0 is one for each processor", 1024);
+    arguments.flag("--attacks-only", attacks_only, "csv and ndjson: leave out what is benign");
+    arguments.flag("--any-profile", any_profile, "Judge tables even if they were metered in another way");
+    arguments.flag("--fail-on-alert", fail_on_alert, "Exit with 10 if there was an attack");
+    arguments.flag("--json", json, "The summary as JSON");
+    arguments.footer(
+        "Without --format the summary goes to standard output. With it the verdicts do, and the summary goes "
+        "to\n"
+        "standard error: table (attacks only, for people), csv and ndjson (a line for every flow), eve "
+        "(Suricata's\n"
+        "EVE JSON, an alert for every attack).");
+  }
+};
+
+detect::VerdictFormat format_from_name(std::string_view name) {
+  if (name == "csv") return detect::VerdictFormat::csv;
+  if (name == "ndjson") return detect::VerdictFormat::ndjson;
+  if (name == "eve") return detect::VerdictFormat::eve;
+  return detect::VerdictFormat::table;
+}
+
+// Everything that judges the inputs one after the other, and keeps the sums.
+class Run {
+ public:
+  Run(const DetectArguments& given, const detect::Detector& detector, Output& output)
+      : given_(given), detector_(detector), output_(output), summary_(detector) {
+    if (given.format.empty()) return;
+    detect::VerdictWriterOptions options;
+    options.format = format_from_name(given.format);
+    options.attacks_only = given.attacks_only;
+    options.colours = has_colours(output.stream());
+    writer_.emplace(options, detector);
+    writer_->header(buffer_);
+  }
+
+  int judge(const std::string& input) {
+    const auto kind = kind_of(input);
+    if (!kind) {
+      complain(kind.error());
+      return kBadInput;
+    }
+    switch (*kind) {
+      case InputKind::capture:
+        return judge_capture(input);
+      case InputKind::table:
+        return judge_table(input);
+      case InputKind::detector:
+      case InputKind::model_file:
+        return complain({Errc::unsupported, input + ": neither a capture nor a table"});
+    }
+    return kFailed;
+  }
+
+  void flush() {
+    if (!buffer_.empty()) output_.write(buffer_);
+    buffer_.clear();
+  }
+
+  bool go_on() const { return !interrupted() && !output_.reader_gone(); }
+  const detect::VerdictSummary& summary() const { return summary_; }
+  const std::string& inputs_text() const { return inputs_text_; }
+  const std::vector<std::string>& inputs_json() const { return inputs_json_; }
+
+ private:
+  bool note(const detect::Subject& subject, const detect::Verdict& verdict) {
+    summary_.add(subject, verdict);
+    if (!writer_) return true;
+    writer_->verdict(subject, verdict, buffer_);
+    if (buffer_.size() < kBufferBytes) return true;
+    const bool more = output_.write(buffer_);
+    buffer_.clear();
+    return more;
+  }
+
+  int judge_capture(const std::string& input) {
+    if (!pipeline_) {
+      detect::PipelineOptions options;
+      options.threads = given_.threads;
+      if (detector_.manifest().meter) options.meter = *detector_.manifest().meter;
+      pipeline_.emplace(options);
+    }
+    if (!judge_) {
+      auto judge = detect::RecordJudge::make(detector_, pipeline_->workers());
+      if (!judge) return complain(judge.error());
+      judge_.emplace(std::move(*judge));
+    }
+    std::uint64_t number = 0;
+    const CaptureRun run = run_capture(*pipeline_, input, [&](Records records) {
+      const auto verdicts = judge_->judge(records);
+      bool more = true;
+      for (std::size_t i = 0; i < records.size() && more; ++i) {
+        more = note(detect::subject_of(*records[i], input, ++number), verdicts[i]);
+      }
+      // A pipe is read by somebody who wants to know now.
+      if (input == "-") flush();
+      return more;
+    });
+    if (run.statistics.captures != 0) {
+      inputs_text_ += summary_text(input, run.statistics);
+      inputs_json_.push_back(summary_json(input, run.statistics));
+    }
+    return run.status;
+  }
+
+  // Which columns must be read as numbers, since the detector wants them so.
+  void choose_kinds(data::CsvReader& reader) const {
+    data::Table header;
+    for (const auto& name : reader.names()) header.add(data::Column::text(name, {}));
+    const auto there = detect::schema_in(detector_.manifest().schema, header);
+    if (!there) return;
+    for (const auto& column : *there) {
+      if (column.kind != model::Column::Kind::numeric) continue;
+      if (const auto index = header.find(column.name)) reader.read_as(*index, data::Kind::numeric);
+    }
+  }
+
+  int judge_table(const std::string& input) {
+    const auto started = std::chrono::steady_clock::now();
+    auto reader = data::CsvReader::open(input);
+    if (!reader) return complain(reader.error());
+    choose_kinds(*reader);
+    ProgressBar bar(input);
+    std::uint64_t rows = 0;
+    int status = kFine;
+    while (go_on()) {
+      const auto table = reader->next(kTableRows);
+      if (!table) {
+        complain(table.error());
+        if (rows > 0) say(fmt::format("{}: the {} rows before it were judged", input, with_thousands(rows)));
+        status = kBadInput;
+        break;
+      }
+      if (table->rows() == 0) break;
+      if (auto done = judge_rows(*table, input, rows); !done)
+        return complain(std::move(done).error().within(input));
+      rows += table->rows();
+      bar.show_bytes(rows);
+    }
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    inputs_text_ += fmt::format("{}: {} rows; {}, {}\n", input, with_thousands(rows), duration_text(seconds),
+                                rate_text(static_cast<double>(rows) / seconds, "rows"));
+    std::string& json_text = inputs_json_.emplace_back();
+    JsonWriter json(json_text);
+    json.begin_object();
+    json.field("input", input);
+    json.field("rows", rows);
+    json.field("seconds", seconds);
+    json.end_object();
+    return interrupted() ? static_cast<int>(kInterrupted) : status;
+  }
+
+  Result<void> judge_rows(const data::Table& table, const std::string& input, std::uint64_t first) {
+    const detect::Manifest& manifest = detector_.manifest();
+    if (!given_.any_profile) {
+      if (auto same = detect::check_profile(table, manifest.meter_description); !same) return same;
+    }
+    const auto schema = detect::schema_in(manifest.schema, table);
+    if (!schema) return schema.error();
+    const auto bound = model::TableRows::bind(*schema, table);
+    if (!bound) return bound.error();
+    if (!workers_) workers_.emplace(given_.threads);
+    std::vector<detect::Verdict> verdicts(table.rows());
+    constexpr std::size_t kPiece = 1024;
+    workers_->run((table.rows() + kPiece - 1) / kPiece, [&](std::size_t piece) {
+      const std::size_t begin = piece * kPiece, count = std::min(kPiece, table.rows() - begin);
+      std::vector<float> rows(count * bound->inputs());
+      bound->fill(begin, count, rows);
+      detector_.judge(rows, count, std::span(verdicts).subspan(begin, count));
+    });
+    const detect::TableSubjects subjects(table, input);
+    for (std::size_t row = 0; row < table.rows(); ++row) {
+      detect::Subject subject = subjects.at(row);
+      subject.number = first + row + 1;
+      if (!note(subject, verdicts[row])) break;
+    }
+    return {};
+  }
+
+  const DetectArguments& given_;
+  const detect::Detector& detector_;
+  Output& output_;
+  detect::VerdictSummary summary_;
+  std::optional<detect::VerdictWriter> writer_;
+  std::optional<detect::Pipeline> pipeline_;
+  std::optional<detect::RecordJudge> judge_;
+  std::optional<Workers> workers_;
+  std::string buffer_, inputs_text_;
+  std::vector<std::string> inputs_json_;
+};
+
+}  // namespace
+
+int run_detect(std::span<const std::string> words) {
+  DetectArguments given;
+  Arguments arguments("detect", "Judges captures and tables: which flows are attacks?");
+  given.declare(arguments);
+  if (const auto status = arguments.read(words)) return *status;
+  if (given.detector.empty()) {
+    if (const char* const preset = std::getenv("NIDUS_DETECTOR")) given.detector = preset;
+  }
+  if (given.detector.empty())
+    return complain_usage("detect", "which detector? Name its folder with --detector");
+  if (!given.output.empty() && given.format.empty()) given.format = "csv";
+  for (const auto& input : given.inputs) {
+    if (is_same_file(input, given.output))
+      return complain_usage("detect", input + " is both input and output");
+  }
+  auto detector = detect::Detector::load(given.detector);
+  if (!detector) return complain(detector.error());
+  if (given.threshold) detector = detector->with_threshold(*given.threshold);
+  auto output = Output::open(given.format.empty() ? "" : given.output);
+  if (!output) return complain(output.error());
+  catch_interrupts();
+
+  Run run(given, *detector, *output);
+  int status = kFine;
+  for (const auto& input : given.inputs) {
+    status = worse(status, run.judge(input));
+    if (!run.go_on()) break;
+  }
+  run.flush();
+  if (run.inputs_json().empty()) return status;  // nothing could be read, which has been said
+
+  // The summary is the data when nothing else is.
+  const bool to_stdout = given.format.empty() || !output->is_stdout();
+  std::string text;
+  if (given.json) {
+    text = run.summary().to_json(given.top);
+    std::string inputs = ",\"inputs\":[";
+    for (const auto& input : run.inputs_json()) {
+      if (inputs.back() != '[') inputs += ',';
+      inputs += trim(input);
+    }
+    text.insert(text.rfind('}'), inputs + "]");
+  } else {
+    text = run.summary().to_text({given.top, has_colours(to_stdout ? stdout : stderr)}) + "\n" +
+           run.inputs_text();
+  }
+  const bool wanted = !output->reader_gone();
+  if (auto done = output->finish(); !done) return complain(done.error());
+  if (wanted && to_stdout) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  } else if (wanted) {
+    talk(text);
+  }
+  if (given.fail_on_alert && run.summary().attacks() > 0) status = worse(status, kAlert);
+  return status;
+}
+
+}  // namespace nidus::cmd

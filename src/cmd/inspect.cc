@@ -1,0 +1,327 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json_writer.h"
+#include "base/text.h"
+#include "cmd/arguments.h"
+#include "cmd/exit_status.h"
+#include "cmd/inputs.h"
+#include "cmd/metering.h"
+#include "cmd/terminal.h"
+#include "cmd/verbs.h"
+#include "data/csv.h"
+#include "data/labels.h"
+#include "detect/detector.h"
+#include "detect/fingerprint.h"
+#include "detect/subject.h"
+#include "flow/features.h"
+#include "model/model_file.h"
+#include "net/capture.h"
+#include "net/decode.h"
+
+namespace nidus::cmd {
+namespace {
+
+// What is known of an input, under headings: printed as aligned lines, or as one JSON object.
+class Facts {
+ public:
+  void add(std::string name, std::string value) { facts_.push_back({std::move(name), std::move(value), {}}); }
+  void add(std::string name, std::uint64_t value) {
+    facts_.push_back({std::move(name), with_thousands(value), value});
+  }
+
+  std::string text() const {
+    std::size_t width = 0;
+    for (const auto& fact : facts_) width = std::max(width, fact.name.size());
+    std::string out;
+    for (const auto& fact : facts_) out += fmt::format("  {:<{}}  {}\n", fact.name, width, fact.value);
+    return out;
+  }
+
+  void json(JsonWriter& json) const {
+    for (const auto& fact : facts_) {
+      if (fact.number) {
+        json.field(fact.name, *fact.number);
+      } else {
+        json.field(fact.name, fact.value);
+      }
+    }
+  }
+
+ private:
+  struct Fact {
+    std::string name, value;
+    std::optional<std::uint64_t> number;
+  };
+  std::vector<Fact> facts_;
+};
+
+std::string link_text(net::LinkType link) {
+  switch (link) {
+    case net::LinkType::ethernet:
+      return "Ethernet";
+    case net::LinkType::linux_sll:
+      return "Linux cooked";
+    case net::LinkType::linux_sll2:
+      return "Linux cooked v2";
+    case net::LinkType::raw_ip:
+    case net::LinkType::raw_ip_bsd:
+    case net::LinkType::raw_ip_openbsd:
+    case net::LinkType::raw_ipv4:
+    case net::LinkType::raw_ipv6:
+      return "raw IP";
+    case net::LinkType::bsd_null:
+    case net::LinkType::bsd_loop:
+      return "BSD loopback";
+    case net::LinkType::ppp:
+    case net::LinkType::ppp_hdlc:
+    case net::LinkType::ppp_with_direction:
+    case net::LinkType::pppoe:
+      return "PPP";
+    case net::LinkType::ieee80211:
+    case net::LinkType::ieee80211_radiotap:
+    case net::LinkType::ieee80211_prism:
+    case net::LinkType::ieee80211_avs:
+      return "802.11";
+    default:  // numbers of the registry without a word of ours are valid values too
+      return fmt::format("link type {}", static_cast<unsigned>(link));
+  }
+}
+
+template <class Map, class Name>
+std::string counted(const Map& counts, Name&& name) {
+  std::vector<std::pair<std::uint64_t, std::string>> sorted;
+  for (const auto& [key, count] : counts) {
+    if (count != 0) sorted.emplace_back(count, name(key));
+  }
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::string out;
+  for (const auto& [count, what] : sorted)
+    out += fmt::format("{}{} {}", out.empty() ? "" : ", ", what, with_thousands(count));
+  return out.empty() ? "none" : out;
+}
+
+int inspect_capture(const std::string& path, Facts& facts) {
+  auto capture = net::Capture::open(path);
+  if (!capture) {
+    complain(capture.error());
+    return kBadInput;
+  }
+  net::Decoder decoder;
+  std::map<net::LinkType, std::uint64_t> links;
+  std::array<std::uint64_t, 256> protocols{};
+  std::uint64_t wire_bytes = 0, captured_bytes = 0, ipv6 = 0, tunnelled = 0, snapped = 0;
+  Timestamp first, last;
+  net::Frame frame;
+  net::Packet packet;
+  ProgressBar bar(path);
+  for (bool more = true; more && !interrupted();) {
+    switch (capture->next(frame)) {
+      case net::Next::end:
+        more = false;
+        continue;
+      case net::Next::idle:
+        continue;
+      case net::Next::frame:
+        break;
+    }
+    if (capture->frames() == 1) first = last = frame.time;
+    first = std::min(first, frame.time);
+    last = std::max(last, frame.time);
+    ++links[frame.link];
+    wire_bytes += frame.wire_bytes;
+    captured_bytes += frame.bytes.size();
+    snapped += frame.bytes.size() < frame.wire_bytes ? 1 : 0;
+    if (decoder.decode(frame, packet) == net::Fault::none) {
+      ++protocols[packet.tuple.protocol];
+      ipv6 += packet.tuple.version == net::IpVersion::v6 ? 1 : 0;
+      tunnelled += packet.tunnel_depth != 0 ? 1 : 0;
+    }
+    if (capture->frames() % 65536 == 0) bar.show(capture->bytes_read(), capture->size());
+  }
+  facts.add("kind", "capture");
+  facts.add("format", capture->format());
+  facts.add("link", counted(links, link_text));
+  facts.add("frames", capture->frames());
+  facts.add("wire_bytes", wire_bytes);
+  facts.add("captured_bytes", captured_bytes);
+  if (snapped != 0) facts.add("frames_cut_short", snapped);
+  if (capture->frames() != 0) {
+    facts.add("first", iso8601(first.microseconds()));
+    facts.add("last", iso8601(last.microseconds()));
+    facts.add("span", duration_text(static_cast<double>((last - first).count()) * 1e-9));
+  }
+  std::map<int, std::uint64_t> by_protocol;
+  for (int i = 0; i < 256; ++i) by_protocol[i] = protocols[static_cast<std::size_t>(i)];
+  facts.add("packets", decoder.counts().packets);
+  facts.add("protocols",
+            counted(by_protocol, [](int p) { return detect::protocol_text(static_cast<std::uint8_t>(p)); }));
+  facts.add("ipv6_packets", ipv6);
+  if (tunnelled != 0) facts.add("tunnelled_packets", tunnelled);
+  std::map<std::size_t, std::uint64_t> faults, oddities;
+  for (std::size_t i = 0; i < net::kFaultNames.size(); ++i) faults[i] = decoder.counts().faults[i];
+  for (std::size_t i = 0; i < net::kOddityNames.size(); ++i) oddities[i] = decoder.counts().oddities[i];
+  facts.add("not_packets", counted(faults, [](std::size_t i) { return std::string(net::kFaultNames[i]); }));
+  facts.add("oddities", counted(oddities, [](std::size_t i) { return std::string(net::kOddityNames[i]); }));
+  if (interrupted()) return kInterrupted;
+  if (!capture->fault()) return kFine;
+  facts.add("fault", capture->fault()->message);
+  return kBadInput;
+}
+
+// A column that looks like the label: by its usual names.
+const data::Column* label_column(const data::Table& table) {
+  for (const auto* name : {"label", "class", "attack_cat", "attack"}) {
+    const auto* const column = table.get(name);
+    if (column != nullptr && (column->kind == data::Kind::numeric || column->vocabulary.size() <= 256))
+      return column;
+  }
+  return nullptr;
+}
+
+int inspect_table(const std::string& path, Facts& facts) {
+  data::CsvReport report;
+  const auto table = data::read_csv(path, {}, &report);
+  if (!table) return complain(table.error());
+  facts.add("kind", "table");
+  if (!report.schema.empty()) facts.add("recognised_as", report.schema);
+  facts.add("rows", table->rows());
+  facts.add("columns", table->columns());
+  if (report.repeated_headers != 0) facts.add("repeated_headers", report.repeated_headers);
+  std::size_t texts = 0, features = 0;
+  std::string names;
+  for (std::size_t i = 0; i < table->columns(); ++i) {
+    const auto& column = table->column(i);
+    texts += column.kind == data::Kind::text ? 1 : 0;
+    features += flow::feature_from_name(column.name) ? 1 : 0;
+    names += (names.empty() ? "" : ", ") + column.name;
+    if (column.kind == data::Kind::text)
+      names += fmt::format(" (text, {} different)", with_thousands(column.vocabulary.size()));
+  }
+  facts.add("text_columns", texts);
+  facts.add("flow_features", features);
+  const auto print = detect::fingerprint(*table);
+  facts.add("metered_as", fmt::format("{} ({})",
+                                      !print.description.empty() ? print.description
+                                      : print.profile            ? std::string(flow::name(*print.profile))
+                                                                 : "unknown",
+                                      print.evidence));
+  if (const auto* const labels = label_column(*table)) {
+    std::map<std::string, std::uint64_t> counts;
+    for (std::size_t row = 0; row < labels->size(); ++row) ++counts[labels->cell(row)];
+    if (counts.size() <= 256) {
+      facts.add("labels", fmt::format("{}: {}", labels->name, counted(counts, [](const auto& label) {
+                                        return label.empty() ? std::string("(none)") : label;
+                                      })));
+    }
+  }
+  facts.add("column_names", names);
+  return kFine;
+}
+
+int inspect_model(const std::string& path, Facts& facts) {
+  const auto file = model::load_model(path);
+  if (!file) return complain(file.error());
+  facts.add("kind", "model file");
+  facts.add("model", file->model->describe());
+  facts.add("inputs", file->model->inputs());
+  std::string classes, columns;
+  for (const auto& name : file->classes) classes += (classes.empty() ? "" : ", ") + name;
+  for (const auto& column : file->schema) columns += (columns.empty() ? "" : ", ") + column.name;
+  facts.add("classes", classes);
+  facts.add("columns", columns);
+  if (!file->note.empty()) facts.add("note", file->note);
+  return kFine;
+}
+
+int inspect_detector(const std::string& path, Facts& facts) {
+  const auto detector = detect::Detector::load(path);
+  if (!detector) return complain(detector.error());
+  const detect::Manifest& m = detector->manifest();
+  facts.add("kind", "detector");
+  facts.add("name", m.name);
+  facts.add("version", m.version);
+  facts.add("answers", std::string(detect::name(m.kind)));
+  facts.add("model", detector->model().describe());
+  facts.add("metered_as", m.meter ? m.meter_description : "tables only");
+  std::string labels, columns, sources;
+  for (const auto& label : m.labels) {
+    const auto rows = m.trained_on.rows.find(label);
+    labels += fmt::format("{}{} ({} rows)", labels.empty() ? "" : ", ", label,
+                          with_thousands(rows == m.trained_on.rows.end() ? 0 : rows->second));
+  }
+  for (const auto& column : m.schema) columns += (columns.empty() ? "" : ", ") + column.name;
+  for (const auto& source : m.trained_on.sources) sources += (sources.empty() ? "" : ", ") + source;
+  facts.add("labels", labels);
+  facts.add("threshold",
+            fmt::format("{:.6g}, chosen on {} for a false-positive rate of {} (there: {:.5f} of {})",
+                        m.threshold.value, m.threshold.chosen_on, m.threshold.wanted_rate,
+                        m.threshold.realised_rate, with_thousands(m.threshold.benign_rows)));
+  facts.add("trained_on", sources);
+  facts.add("seed", m.trained_on.seed);
+  facts.add("command", m.trained_on.command);
+  facts.add("golden_rows", m.golden.size());
+  facts.add("inputs", m.schema.size());
+  facts.add("columns", columns);
+  for (const auto& [on, figures] : m.figures) facts.add("figures_" + on, figures);
+  return kFine;
+}
+
+int inspect(const std::string& path, Facts& facts) {
+  const auto kind = kind_of(path);
+  if (!kind) {
+    complain(kind.error());
+    return kBadInput;
+  }
+  switch (*kind) {
+    case InputKind::capture:
+      return inspect_capture(path, facts);
+    case InputKind::table:
+      return inspect_table(path, facts);
+    case InputKind::detector:
+      return inspect_detector(path, facts);
+    case InputKind::model_file:
+      return inspect_model(path, facts);
+  }
+  return kFailed;
+}
+
+}  // namespace
+
+int run_inspect(std::span<const std::string> words) {
+  std::vector<std::string> inputs;
+  bool as_json = false;
+  Arguments arguments("inspect", "Says what is in captures, tables, detectors and model files.");
+  arguments.inputs(inputs, "input", "Files or folders");
+  arguments.flag("--json", as_json, "One JSON object a line for each input");
+  if (const auto status = arguments.read(words)) return *status;
+  catch_interrupts();
+  int status = kFine;
+  for (const auto& input : inputs) {
+    Facts facts;
+    status = worse(status, inspect(input, facts));
+    std::string text;
+    if (as_json) {
+      JsonWriter json(text);
+      json.begin_object();
+      json.field("input", input);
+      facts.json(json);
+      json.end_object();
+      text += '\n';
+    } else if (!facts.text().empty()) {
+      text = input + "\n" + facts.text();
+    }
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    if (interrupted()) return kInterrupted;
+  }
+  return status;
+}
+
+}  // namespace nidus::cmd

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace nidus::cmd {
+
+// One thing the program does. `words` are those of the command line behind the verb; the answer is an
+// ExitStatus.
+struct Verb {
+  std::string_view name;
+  std::string_view summary;  // one line for `nidus help`
+  int (*run)(std::span<const std::string> words);
+};
+
+// In the order in which `nidus help` lists them.
+std::span<const Verb> verbs();
+
+int run_detect(std::span<const std::string> words);
+int run_flows(std::span<const std::string> words);
+int run_train(std::span<const std::string> words);
+int run_evaluate(std::span<const std::string> words);
+int run_inspect(std::span<const std::string> words);
+int run_help(std::span<const std::string> words);
+int run_version(std::span<const std::string> words);
+
+}  // namespace nidus::cmd

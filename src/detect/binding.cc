@@ -1,0 +1,114 @@
+#include "detect/binding.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/number.h"
+#include "base/text.h"
+#include "detect/fingerprint.h"
+
+namespace nidus::detect {
+namespace {
+
+std::vector<std::string> feature_keys() {
+  std::vector<std::string> keys;
+  for (const auto& info : flow::features()) keys.emplace_back(info.key);
+  return keys;
+}
+
+const data::Column* find_column(const data::Table& table, const std::string& name) {
+  if (const auto* const same = table.get(name)) return same;
+  const auto wanted = flow::feature_from_name(name);
+  if (!wanted) return nullptr;
+  for (std::size_t i = 0; i < table.columns(); ++i) {
+    if (flow::feature_from_name(table.column(i).name) == wanted) return &table.column(i);
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Result<FlowBinding> FlowBinding::bind(const model::Schema& schema, flow::Profile profile) {
+  FlowBinding binding(profile);
+  for (const auto& column : schema) {
+    const auto feature = flow::feature_from_name(column.name);
+    if (!feature) {
+      return Error{Errc::not_found, fmt::format("flows have no feature '{}'{}", column.name,
+                                                did_you_mean(column.name, feature_keys()))};
+    }
+    Source source{*feature, {}};
+    if (column.kind == model::Column::Kind::categorical) {
+      for (const auto& word : column.vocabulary) {
+        source.categories.push_back(parse_number(word).value_or(std::numeric_limits<double>::quiet_NaN()));
+      }
+    }
+    binding.sources_.push_back(std::move(source));
+  }
+  return binding;
+}
+
+void FlowBinding::fill(const flow::FlowRecord& record, float* row) const {
+  flow::FeatureRow values;
+  flow::compute_features(profile_, record, values);
+  for (const Source& source : sources_) {
+    const double value = values[static_cast<std::size_t>(source.feature)];
+    if (source.categories.empty()) {
+      *row++ = static_cast<float>(value);
+      continue;
+    }
+    const auto found = std::find(source.categories.begin(), source.categories.end(), value);
+    *row++ = found == source.categories.end() ? std::numeric_limits<float>::quiet_NaN()
+                                              : static_cast<float>(found - source.categories.begin());
+  }
+}
+
+Result<model::Schema> schema_in(const model::Schema& schema, const data::Table& table) {
+  model::Schema there = schema;
+  for (auto& column : there) {
+    const auto* const found = find_column(table, column.name);
+    if (found == nullptr) {
+      std::vector<std::string> names;
+      for (std::size_t i = 0; i < table.columns(); ++i) names.push_back(table.column(i).name);
+      return Error{Errc::not_found,
+                   fmt::format("no column '{}'{}", column.name, did_you_mean(column.name, names))};
+    }
+    column.name = found->name;
+  }
+  return there;
+}
+
+Result<void> check_profile(const data::Table& table, const std::string& description) {
+  if (description.empty()) return {};
+  const Fingerprint print = fingerprint(table);
+  if (!print.description.empty()) {
+    if (print.profile && print.description == description) return {};
+    return Error{Errc::unsupported,
+                 fmt::format("these flows were metered as '{}' ({}), the detector wants '{}'",
+                             print.description, print.evidence, description)};
+  }
+  const auto wanted = description.substr(0, description.find(' '));
+  if (!print.profile || name(*print.profile) == wanted) return {};
+  return Error{Errc::unsupported,
+               fmt::format("these flows were metered as '{}' ({}), the detector wants '{}'",
+                           name(*print.profile), print.evidence, description)};
+}
+
+bool is_identity_column(const std::string& column) {
+  // Under the names of our own tables and of the public flow tables.
+  static constexpr std::string_view kNames[] = {
+      "id",        "flow_id",       "flow id",       "flowid",       "uid",          "src_ip",
+      "src ip",    "source ip",     "srcip",         "dst_ip",       "dst ip",       "destination ip",
+      "dstip",     "src_port",      "src port",      "source port",  "timestamp",    "ts",
+      "start",     "last",          "end_reason",    "community_id", "profile",      "partial",
+      "history",   "conn_state",    "label",         "attack_cat",   "sport",        "stime",
+      "ltime",     "is_attack",     "attack",        "group",        "capture",      "attempted category",
+      "id.orig_h", "id.orig_p",     "id.resp_h",     "unnamed: 0",   "simillarhttp", "difficulty",
+      "split",     "ipv4_src_addr", "ipv4_dst_addr", "l4_src_port"};
+  const std::string name = to_lower(trim(column));
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
+}  // namespace nidus::detect

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "data/table.h"
+#include "flow/features.h"
+#include "flow/profile.h"
+#include "flow/record.h"
+#include "model/schema.h"
+
+// The one place where the columns a model wants meet the features a flow has. Training and detection both
+// pass through it, so they cannot differ.
+namespace nidus::detect {
+
+// Writes flow records as rows of a schema. Immutable.
+class FlowBinding {
+ public:
+  // Each column must be a flow feature under any of its names. Errc::not_found names the first that is not,
+  // and what may have been meant.
+  static Result<FlowBinding> bind(const model::Schema& schema, flow::Profile profile);
+
+  std::size_t inputs() const { return sources_.size(); }
+  flow::Profile profile() const { return profile_; }
+
+  // Writes inputs() floats. Features that are not finite are passed on as they are: what becomes of them is
+  // the model's preprocessing to say. A number that is wanted as a category goes by its spelling ("6"); an
+  // unknown one is NaN.
+  void fill(const flow::FlowRecord& record, float* row) const;
+
+ private:
+  struct Source {
+    flow::Feature feature;
+    std::vector<double> categories;  // the numbers of the vocabulary; empty for a numeric column
+  };
+
+  explicit FlowBinding(flow::Profile profile) : profile_(profile) {}
+
+  flow::Profile profile_;
+  std::vector<Source> sources_;
+};
+
+// The schema under the names that its columns have in this table, so that model::TableRows can bind it: a
+// column is found by its own name or, if that is a flow feature, by any name of that feature. Errc::not_found
+// names the first column that is missing.
+Result<model::Schema> schema_in(const model::Schema& schema, const data::Table& table);
+
+// Whether a table of flows was metered as a detector wants it: the profile, and its settings where the table
+// states them. `description` is Meter::description(); empty if the detector does not care. Errc::unsupported
+// says what the table is and how that is known. A table that shows no profile at all is taken at its word.
+Result<void> check_profile(const data::Table& table, const std::string& description);
+
+// Columns that say who took part or when, or are conclusions of the meter: what a detector must never learn
+// from, unless somebody insists.
+bool is_identity_column(const std::string& name);
+
+}  // namespace nidus::detect

@@ -1,0 +1,202 @@
+#include "detect/detector.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/check.h"
+#include "base/digest.h"
+#include "base/file.h"
+#include "model/ensemble.h"
+#include "model/model_file.h"
+
+namespace nidus::detect {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kManifestFile = "detector.json";
+
+// Scores are the same to the last bit on one machine, but the logistic function is the system library's.
+constexpr double kGoldenTolerance = 1e-6;
+
+std::size_t outputs_for(const std::vector<std::string>& labels) {
+  return labels.size() == 2 ? 1 : labels.size();
+}
+
+Result<std::shared_ptr<const model::Model>> combine(
+    const Manifest& manifest, std::vector<std::shared_ptr<const model::Model>> members) {
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    const auto& member = *members[i];
+    const std::string& file = manifest.members[i].file;
+    if (member.inputs() != manifest.schema.size()) {
+      return Error{Errc::corrupt, fmt::format("{}: the model takes {} columns, the schema has {}", file,
+                                              member.inputs(), manifest.schema.size())};
+    }
+    if (member.outputs() != outputs_for(manifest.labels)) {
+      return Error{Errc::corrupt,
+                   fmt::format("{}: the model gives {} scores a row, {} labels need {}", file,
+                               member.outputs(), manifest.labels.size(), outputs_for(manifest.labels))};
+    }
+  }
+  if (members.size() == 1) return members.front();
+  std::vector<model::Ensemble::Member> weighted;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    weighted.push_back({std::move(members[i]), manifest.members[i].weight});
+  }
+  auto ensemble = model::Ensemble::make(std::move(weighted));
+  if (!ensemble) return std::move(ensemble).error();
+  return std::shared_ptr<const model::Model>(std::make_shared<model::Ensemble>(std::move(*ensemble)));
+}
+
+// A model file beside the manifest, with the digest it should have.
+Result<std::shared_ptr<const model::Model>> load_member(const fs::path& folder, const Manifest& manifest,
+                                                        const Manifest::Member& member) {
+  const fs::path path = folder / member.file;
+  {
+    const auto file = MappedFile::open(path);
+    if (!file) return file.error();
+    if (sha256_hex(file->bytes()) != member.sha256) {
+      return Error{Errc::corrupt, fmt::format("{}: another SHA-256 than detector.json says", path.string())};
+    }
+  }
+  auto loaded = model::load_model(path);
+  if (!loaded) return std::move(loaded).error();
+  for (std::size_t i = 0; i < std::min(loaded->schema.size(), manifest.schema.size()); ++i) {
+    if (loaded->schema[i].name == manifest.schema[i].name) continue;
+    return Error{Errc::corrupt, fmt::format("{}: column {} is '{}', detector.json says '{}'", path.string(),
+                                            i, loaded->schema[i].name, manifest.schema[i].name)};
+  }
+  if (loaded->classes != manifest.labels) {
+    return Error{Errc::corrupt,
+                 fmt::format("{}: other classes than the labels of detector.json", path.string())};
+  }
+  return std::shared_ptr<const model::Model>(loaded->model);
+}
+
+}  // namespace
+
+struct Detector::Parts {
+  Manifest manifest;
+  std::shared_ptr<const model::Model> model;
+};
+
+Detector::Detector(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)) {}
+
+Detector Detector::with_threshold(double threshold) const {
+  Parts parts = *parts_;
+  parts.manifest.threshold = {threshold, "by hand", 0, 0, 0, false};
+  return Detector(std::make_shared<const Parts>(std::move(parts)));
+}
+
+const Manifest& Detector::manifest() const { return parts_->manifest; }
+const model::Model& Detector::model() const { return *parts_->model; }
+
+Result<Detector> Detector::make(Manifest manifest, std::vector<std::shared_ptr<const model::Model>> members) {
+  if (members.empty() || members.size() != manifest.members.size()) {
+    return Error{Errc::invalid, "a detector needs one model for each of its members"};
+  }
+  if (manifest.labels.size() < 2) return Error{Errc::invalid, "a detector needs at least two labels"};
+  auto model = combine(manifest, std::move(members));
+  if (!model) return std::move(model).error();
+  return Detector(std::make_shared<const Parts>(Parts{std::move(manifest), std::move(*model)}));
+}
+
+Result<Detector> Detector::load(const fs::path& folder) {
+  const fs::path path = folder / kManifestFile;
+  const auto text = read_file(path, Manifest::kBytesMax);
+  if (!text) {
+    if (text.error().code == Errc::exhausted) return text.error();
+    return Error{Errc::not_found,
+                 fmt::format("{}: not a detector: {}", folder.string(), text.error().message)};
+  }
+  auto manifest = parse_manifest(*text);
+  if (!manifest) return std::move(manifest).error().within(path.string());
+  std::vector<std::shared_ptr<const model::Model>> members;
+  for (const auto& member : manifest->members) {
+    auto model = load_member(folder, *manifest, member);
+    if (!model) return std::move(model).error();
+    members.push_back(std::move(*model));
+  }
+  auto detector = make(std::move(*manifest), std::move(members));
+  if (!detector) return std::move(detector).error().within(folder.string());
+
+  const Manifest& m = detector->manifest();
+  for (std::size_t i = 0; i < m.golden.size(); ++i) {
+    Verdict verdict;
+    detector->judge(m.golden[i].row, 1, std::span(&verdict, 1));
+    const auto& expected = m.golden[i];
+    if (std::abs(verdict.score - expected.score) <= kGoldenTolerance) continue;
+    return Error{Errc::corrupt, fmt::format("{}: golden[{}]: scores {}, should be {}", path.string(), i,
+                                            verdict.score, expected.score)};
+  }
+  return detector;
+}
+
+Result<void> Detector::save(Manifest manifest, std::span<const std::shared_ptr<const model::Model>> members,
+                            const fs::path& folder) {
+  std::error_code ec;
+  if (fs::exists(folder, ec)) {
+    if (!fs::is_directory(folder, ec)) {
+      return Error{Errc::invalid, fmt::format("{}: exists and is not a folder", folder.string())};
+    }
+    if (!fs::is_empty(folder, ec) && !fs::exists(folder / kManifestFile, ec)) {
+      return Error{Errc::invalid, fmt::format("{}: holds something else than a detector", folder.string())};
+    }
+  }
+  fs::create_directories(folder, ec);
+  if (ec) return Error{Errc::io, fmt::format("{}: {}", folder.string(), ec.message())};
+  // Until the new manifest is there, no reader must take the old one for that of the new models.
+  fs::remove(folder / kManifestFile, ec);
+
+  CHECK(manifest.members.empty() || manifest.members.size() == members.size());
+  manifest.members.resize(members.size());
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    auto& member = manifest.members[i];
+    if (member.file.empty()) member.file = fmt::format("model-{}.nidus", i + 1);
+    const auto bytes = model::serialise({manifest.schema, manifest.labels, members[i], ""});
+    if (!bytes) return bytes.error();
+    member.sha256 = sha256_hex(std::as_bytes(std::span(bytes->data(), bytes->size())));
+    if (auto done = write_file(folder / member.file, *bytes); !done) return done;
+  }
+  const auto whole = make(manifest, {members.begin(), members.end()});
+  if (!whole) return whole.error();
+  for (auto& golden : manifest.golden) {
+    Verdict verdict;
+    whole->judge(golden.row, 1, std::span(&verdict, 1));
+    golden.score = verdict.score;
+    golden.label = manifest.labels[verdict.label];
+  }
+  return write_file(folder / kManifestFile, to_json(manifest));
+}
+
+void Detector::judge(std::span<const float> rows, std::size_t count, std::span<Verdict> verdicts) const {
+  const std::size_t width = model().outputs();
+  CHECK(rows.size() >= count * inputs() && verdicts.size() >= count);
+  // A batch whose rows stay in the second cache.
+  constexpr std::size_t kBatch = 1024;
+  std::vector<double> scores(std::min(count, kBatch) * width);
+  const double threshold = manifest().threshold.value;
+  for (std::size_t first = 0; first < count; first += kBatch) {
+    const std::size_t n = std::min(kBatch, count - first);
+    model().score(rows.subspan(first * inputs(), n * inputs()), n, std::span(scores).first(n * width));
+    for (std::size_t i = 0; i < n; ++i) {
+      Verdict& verdict = verdicts[first + i];
+      if (width == 1) {
+        verdict.score = scores[i];
+        verdict.label = verdict.score >= threshold ? 1 : 0;
+        verdict.label_score = verdict.score;
+        continue;
+      }
+      const double* row = &scores[i * width];
+      verdict.score = 1 - row[0];
+      const double* best = std::max_element(row + 1, row + width);
+      verdict.label = verdict.score >= threshold ? static_cast<std::uint32_t>(best - row) : 0;
+      verdict.label_score = row[verdict.label];
+    }
+  }
+}
+
+}  // namespace nidus::detect

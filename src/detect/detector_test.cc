@@ -1,0 +1,209 @@
+#include "detect/detector.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include "base/file.h"
+#include "detect/testing_detector.h"
+#include "model/model_file.h"
+
+namespace nidus::detect {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class DetectorTest : public testing::Test {
+ protected:
+  DetectorTest()
+      : folder_(fs::path(testing::TempDir()) /
+                testing::UnitTest::GetInstance()->current_test_info()->name()) {
+    fs::remove_all(folder_);
+  }
+  ~DetectorTest() override { fs::remove_all(folder_); }
+
+  std::string text() const { return *read_file(folder_ / "detector.json"); }
+
+  // What load() says after this change to the manifest.
+  std::string complaint(const std::string& from, const std::string& to) {
+    std::string json = text();
+    const auto at = json.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    if (at != std::string::npos) json.replace(at, from.size(), to);
+    std::ofstream(folder_ / "detector.json") << json;
+    const auto loaded = Detector::load(folder_);
+    return loaded ? "none" : loaded.error().message;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(DetectorTest, WhatWasSavedIsLoadedAgain) {
+  Manifest manifest = binary_manifest();
+  manifest.trained_on = {{"a.pcap", "b.pcap"}, {{"benign", 10}, {"attack", 3}}, 7, "nidus train a.pcap"};
+  manifest.figures["validation"] = R"({"roc_auc":0.5})";
+  manifest.reference_levels = {0, 0.5, 1};
+  manifest.reference = {{1, 2, 3}, {}};
+  manifest.golden = {
+      {{1, 5}, 0, ""},
+      {{std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}, 0, ""}};
+  ASSERT_TRUE(Detector::save(manifest, {{split_model(0.2F, 0.9F)}}, folder_));
+
+  const auto loaded = Detector::load(folder_);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  const Manifest& back = loaded->manifest();
+  EXPECT_EQ(back.name, manifest.name);
+  EXPECT_EQ(back.schema, manifest.schema);
+  EXPECT_EQ(back.labels, manifest.labels);
+  EXPECT_EQ(back.threshold.value, manifest.threshold.value);
+  EXPECT_EQ(back.trained_on.sources, manifest.trained_on.sources);
+  EXPECT_EQ(back.trained_on.rows, manifest.trained_on.rows);
+  EXPECT_EQ(back.figures, manifest.figures);
+  EXPECT_EQ(back.reference, manifest.reference);
+  ASSERT_EQ(back.golden.size(), 2u);
+  EXPECT_TRUE(std::isnan(back.golden[1].row[0]));
+  EXPECT_TRUE(std::isinf(back.golden[1].row[1]));
+  ASSERT_TRUE(back.meter);
+  EXPECT_EQ(back.meter->profile, flow::Profile::native);
+  EXPECT_EQ(back.meter->active_timeout, manifest.meter->active_timeout);
+  // And saved once more it is the same file.
+  Manifest again = back;
+  EXPECT_EQ(to_json(again), text());
+}
+
+TEST_F(DetectorTest, AScoreAtTheThresholdIsAnAttack) {
+  Manifest manifest = binary_manifest();
+  manifest.threshold.value = 0.25;
+  const auto detector = Detector::make(manifest, {split_model(0.2F, 0.25F)});
+  ASSERT_TRUE(detector);
+  const std::vector<float> rows = {1, 0, 9, 0};
+  Verdict verdicts[2];
+  detector->judge(rows, 2, verdicts);
+  EXPECT_FALSE(verdicts[0].is_attack());
+  EXPECT_NEAR(verdicts[0].score, 0.2, 1e-7);
+  EXPECT_TRUE(verdicts[1].is_attack());
+  EXPECT_FALSE(detector->with_threshold(0.3).manifest().threshold.resolvable);
+}
+
+TEST_F(DetectorTest, ClassesAreToldApartInTwoStages) {
+  // Benign is the most likely class of every row, but the line for attacks is drawn lower.
+  const auto detector =
+      Detector::make(classes_manifest(0.3), {classes_model({0.6F, 0.1F, 0.3F}, {0.8F, 0.2F, 0})});
+  ASSERT_TRUE(detector) << detector.error().message;
+  const std::vector<float> rows = {1, 0, 9, 0};
+  Verdict verdicts[2];
+  detector->judge(rows, 2, verdicts);
+  EXPECT_EQ(verdicts[0].label, 2u);
+  EXPECT_NEAR(verdicts[0].score, 0.4, 1e-6);
+  EXPECT_NEAR(verdicts[0].label_score, 0.3, 1e-6);
+  EXPECT_EQ(verdicts[1].label, 0u);
+}
+
+TEST_F(DetectorTest, SeveralMembersAreWeighted) {
+  Manifest manifest = binary_manifest();
+  manifest.members = {{"a.nidus", "", 3}, {"b.nidus", "", 1}};
+  ASSERT_TRUE(Detector::save(manifest, {{split_model(0, 1), split_model(1, 0)}}, folder_));
+  const auto loaded = Detector::load(folder_);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  Verdict verdict;
+  loaded->judge(std::vector<float>{9, 0}, 1, std::span(&verdict, 1));
+  EXPECT_NEAR(verdict.score, 0.75, 1e-12);
+}
+
+TEST_F(DetectorTest, VerdictsDoNotDependOnTheBatch) {
+  const auto detector = Detector::make(binary_manifest(), {split_model(0.2F, 0.9F)});
+  ASSERT_TRUE(detector);
+  std::vector<float> rows;
+  for (int i = 0; i < 3000; ++i) rows.push_back(static_cast<float>(i % 11)), rows.push_back(0);
+  std::vector<Verdict> all(3000);
+  detector->judge(rows, 3000, all);
+  for (std::size_t i = 0; i < 3000; ++i) {
+    Verdict one;
+    detector->judge(std::span(rows).subspan(2 * i, 2), 1, std::span(&one, 1));
+    ASSERT_EQ(one.score, all[i].score) << i;
+  }
+}
+
+TEST_F(DetectorTest, AChangedModelFileIsRefused) {
+  ASSERT_TRUE(Detector::save(binary_manifest(), {{split_model(0.2F, 0.9F)}}, folder_));
+  ASSERT_TRUE(model::save_model(folder_ / "model-1.nidus",
+                                {binary_manifest().schema, {"benign", "attack"}, split_model(0, 0), ""}));
+  const auto loaded = Detector::load(folder_);
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code, Errc::corrupt);
+  EXPECT_THAT(loaded.error().message, HasSubstr("model-1.nidus: another SHA-256"));
+}
+
+TEST_F(DetectorTest, AMissingModelFileIsNamed) {
+  ASSERT_TRUE(Detector::save(binary_manifest(), {{split_model(0.2F, 0.9F)}}, folder_));
+  fs::remove(folder_ / "model-1.nidus");
+  const auto loaded = Detector::load(folder_);
+  ASSERT_FALSE(loaded);
+  EXPECT_THAT(loaded.error().message, HasSubstr("model-1.nidus"));
+}
+
+TEST_F(DetectorTest, AFolderWithoutManifestIsNoDetector) {
+  fs::create_directories(folder_);
+  const auto loaded = Detector::load(folder_);
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code, Errc::not_found);
+  EXPECT_THAT(loaded.error().message, HasSubstr("not a detector"));
+}
+
+TEST_F(DetectorTest, AFolderOfSomethingElseIsNotWrittenInto) {
+  fs::create_directories(folder_);
+  std::ofstream(folder_ / "holiday.jpg") << "x";
+  const auto saved = Detector::save(binary_manifest(), {{split_model(0.2F, 0.9F)}}, folder_);
+  ASSERT_FALSE(saved);
+  EXPECT_THAT(saved.error().message, HasSubstr("holds something else"));
+}
+
+TEST_F(DetectorTest, EveryFaultOfTheManifestNamesItsField) {
+  Manifest manifest = binary_manifest();
+  manifest.golden = {{{1, 5}, 0, ""}};
+  struct Case {
+    const char *from, *to, *said;
+  };
+  for (const Case& c : {
+           Case{"\"format\": 1", "\"format\": 2", "format: 2 is not 1"},
+           Case{"\"kind\": \"binary\"", "\"kind\": \"oracle\"", "kind: 'oracle'"},
+           Case{"\"version\": \"1\"", "\"version\": 1", "version: expected a text, found number"},
+           Case{"\"value\": 0.5", "\"value\": \"high\"", "threshold.value: expected a number"},
+           Case{"\"file\": \"model-1.nidus\"", "\"file\": \"../x.nidus\"",
+                "members[0].file: not the name of a file"},
+           Case{"\"weight\": 1.0", "\"weight\": -1.0", "members[0].weight"},
+           Case{"\"type\": \"number\"", "\"type\": \"colour\"",
+                "schema[0].type: expected 'number' or 'category'"},
+           Case{"\"profile\": \"native\"", "\"profile\": \"netflow\"", "meter.profile: no profile 'netflow'"},
+           Case{"\"active_timeout_us\": 60000000", "\"active_timeout_us\": 61000000", "meter.description"},
+           Case{"\"score\": 0.2", "\"score\": 0.7", "golden[0]: scores"},
+           Case{"\"labels\": [\n  \"benign\"", "\"labels\": [\n  \"\"", "labels: one is empty"},
+           Case{"\"name\": \"dst_port\"", "\"name\": \"fwd_pkts\"",
+                "column 0 is 'dst_port', detector.json says 'fwd_pkts'"},
+           Case{"\"format\"", "\"format", "not a JSON object"},
+       }) {
+    ASSERT_TRUE(Detector::save(manifest, {{split_model(0.2F, 0.9F)}}, folder_));
+    const std::string said = complaint(c.from, c.to);
+    EXPECT_THAT(said, HasSubstr(c.said));
+    EXPECT_THAT(said, HasSubstr(folder_.string()));
+  }
+}
+
+TEST_F(DetectorTest, HostileManifestsAreBounded) {
+  EXPECT_EQ(parse_manifest(std::string(100, '[')).error().code, Errc::exhausted);
+  EXPECT_EQ(parse_manifest(std::string(Manifest::kBytesMax + 1, ' ')).error().code, Errc::exhausted);
+  EXPECT_EQ(parse_manifest("").error().code, Errc::corrupt);
+  EXPECT_EQ(parse_manifest("[]").error().code, Errc::corrupt);
+  EXPECT_EQ(parse_manifest("{}").error().message, "format: is missing");
+  Manifest many = binary_manifest();
+  many.members.assign(Manifest::kMembersMax + 1, {"a.nidus", std::string(64, 'a'), 1});
+  EXPECT_EQ(parse_manifest(to_json(many)).error().code, Errc::exhausted);
+}
+
+}  // namespace
+}  // namespace nidus::detect

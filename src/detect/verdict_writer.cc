@@ -1,0 +1,275 @@
+#include "detect/verdict_writer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <iterator>
+
+#include "base/digest.h"
+#include "base/json_writer.h"
+#include "base/number.h"
+#include "base/text.h"
+#include "flow/community_id.h"
+#include "net/address.h"
+
+namespace nidus::detect {
+namespace {
+
+constexpr std::string_view kRed = "\x1b[31m", kYellow = "\x1b[33m", kPlain = "\x1b[0m";
+
+// Suricata's classtypes for what our classes usually are; anything else is its plainest word.
+std::string_view category_of(std::string_view label) {
+  struct Known {
+    std::string_view part, category;
+  };
+  static constexpr Known kKnown[] = {
+      {"scan", "Detection of a Network Scan"},
+      {"probe", "Detection of a Network Scan"},
+      {"dos", "Attempted Denial of Service"},
+      {"flood", "Attempted Denial of Service"},
+      {"brute", "Attempted User Privilege Gain"},
+      {"web", "Web Application Attack"},
+      {"botnet", "Malware Command and Control Activity Detected"},
+      {"c2", "Malware Command and Control Activity Detected"},
+      {"exfiltration", "Potential Corporate Privacy Violation"},
+  };
+  for (const auto& known : kKnown) {
+    if (label.find(known.part) != std::string_view::npos) return known.category;
+  }
+  return "Potentially Bad Traffic";
+}
+
+// In a range that no published rule set uses; the same for a label in every detector.
+std::uint32_t signature_id(std::string_view label) {
+  const auto digest = checksum64(std::as_bytes(std::span(label.data(), label.size())));
+  return 97'000'000u + static_cast<std::uint32_t>(digest % 1'000'000u);
+}
+
+// As Suricata writes it: with an offset and not with a Z.
+std::string eve_time(std::int64_t us) {
+  std::string text = iso8601(us);
+  if (!text.empty() && text.back() == 'Z') text.replace(text.size() - 1, 1, "+0000");
+  return text;
+}
+
+void address_fields(JsonWriter& json, const Subject& s, std::string_view source, std::string_view source_port,
+                    std::string_view destination, std::string_view destination_port) {
+  const bool ports = has_ports(s.tuple.protocol);
+  if (s.has_addresses) json.field(source, net::address_text(s.tuple.source, s.tuple.version));
+  if (ports) json.field(source_port, s.tuple.source_port);
+  if (s.has_addresses) json.field(destination, net::address_text(s.tuple.destination, s.tuple.version));
+  if (ports) json.field(destination_port, s.tuple.destination_port);
+}
+
+void append_csv_text(std::string& out, std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos) {
+    out += text;
+    return;
+  }
+  out += '"';
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  out += '"';
+}
+
+}  // namespace
+
+int severity(const Verdict& verdict) { return verdict.score >= 0.9 ? 1 : verdict.score >= 0.6 ? 2 : 3; }
+
+std::uint64_t flow_number(const Subject& s) {
+  std::array<std::byte, 48> bytes{};
+  std::byte* at = bytes.data();
+  const auto put = [&](const void* from, std::size_t size) {
+    std::memcpy(at, from, size);
+    at += size;
+  };
+  put(s.tuple.source.bytes.data(), 16);
+  put(s.tuple.destination.bytes.data(), 16);
+  put(&s.tuple.source_port, 2);
+  put(&s.tuple.destination_port, 2);
+  put(&s.tuple.protocol, 1);
+  const std::int64_t start = s.start_us.value_or(static_cast<std::int64_t>(s.number));
+  put(&start, 8);
+  return checksum64(bytes) >> 11;
+}
+
+VerdictWriter::VerdictWriter(VerdictWriterOptions options, const Detector& detector)
+    : options_(options), detector_(detector) {
+  for (const auto& label : detector.manifest().labels) label_width_ = std::max(label_width_, label.size());
+}
+
+void VerdictWriter::header(std::string& out) const {
+  switch (options_.format) {
+    case VerdictFormat::table:
+      fmt::format_to(std::back_inserter(out), "{:<26} {:<{}} {:<{}} {:<5} {:>8} {:>10}  {:<{}} {:>5}\n",
+                     "start (UTC)", "source", source_width_, "destination", destination_width_, "proto",
+                     "packets", "bytes", "label", label_width_, "score");
+      return;
+    case VerdictFormat::csv:
+      out +=
+          "input,number,start,src_ip,src_port,dst_ip,dst_port,protocol,fwd_pkts,bwd_pkts,fwd_bytes,bwd_bytes,"
+          "label,"
+          "label_score,score,threshold,detector,version\n";
+      return;
+    case VerdictFormat::ndjson:
+    case VerdictFormat::eve:
+      return;
+  }
+}
+
+void VerdictWriter::verdict(const Subject& subject, const Verdict& verdict, std::string& out) {
+  switch (options_.format) {
+    case VerdictFormat::table:
+      if (verdict.is_attack()) write_table(subject, verdict, out);
+      return;
+    case VerdictFormat::csv:
+      if (verdict.is_attack() || !options_.attacks_only) write_csv(subject, verdict, out);
+      return;
+    case VerdictFormat::ndjson:
+      if (verdict.is_attack() || !options_.attacks_only) write_ndjson(subject, verdict, out);
+      return;
+    case VerdictFormat::eve:
+      if (verdict.is_attack()) write_eve(subject, verdict, out);
+      return;
+  }
+}
+
+void VerdictWriter::write_table(const Subject& s, const Verdict& v, std::string& out) {
+  const std::string source = source_text(s), destination = destination_text(s);
+  source_width_ = std::max(source_width_, source.size());
+  destination_width_ = std::max(destination_width_, destination.size());
+  std::string start = s.start_us ? iso8601(*s.start_us) : fmt::format("row {}", s.number);
+  if (s.start_us) {
+    start[10] = ' ';
+    start.pop_back();
+  }
+  const std::string_view colour = !options_.colours ? "" : severity(v) == 1 ? kRed : kYellow;
+  fmt::format_to(std::back_inserter(out), "{:<26} {:<{}} {:<{}} {:<5} {:>8} {:>10}  {}{:<{}}{} {:5.3f}\n",
+                 start, source, source_width_, destination, destination_width_,
+                 protocol_text(s.tuple.protocol), s.packets_both(), s.bytes_both(), colour,
+                 detector_.manifest().labels[v.label], label_width_, options_.colours ? kPlain : "", v.score);
+}
+
+void VerdictWriter::write_csv(const Subject& s, const Verdict& v, std::string& out) const {
+  const auto number = [&out](auto value) {
+    append_number(out, value);
+    out += ',';
+  };
+  append_csv_text(out, s.input);
+  out += ',';
+  number(s.number);
+  if (s.start_us) append_iso8601(out, *s.start_us);
+  out += ',';
+  if (s.has_addresses) net::append_address(out, s.tuple.source, s.tuple.version);
+  out += ',';
+  const bool ports = has_ports(s.tuple.protocol);
+  if (ports) append_number(out, std::uint64_t{s.tuple.source_port});
+  out += ',';
+  if (s.has_addresses) net::append_address(out, s.tuple.destination, s.tuple.version);
+  out += ',';
+  if (ports) append_number(out, std::uint64_t{s.tuple.destination_port});
+  out += ',';
+  number(std::uint64_t{s.tuple.protocol});
+  for (const auto packets : s.packets) number(packets);
+  for (const auto bytes : s.bytes) number(bytes);
+  const Manifest& manifest = detector_.manifest();
+  append_csv_text(out, manifest.labels[v.label]);
+  out += ',';
+  number(v.label_score);
+  number(v.score);
+  number(manifest.threshold.value);
+  append_csv_text(out, manifest.name);
+  out += ',';
+  append_csv_text(out, manifest.version);
+  out += '\n';
+}
+
+void VerdictWriter::write_ndjson(const Subject& s, const Verdict& v, std::string& out) const {
+  const Manifest& manifest = detector_.manifest();
+  JsonWriter json(out);
+  json.begin_object();
+  json.field("input", s.input);
+  json.field("number", s.number);
+  if (s.start_us) json.field("start", iso8601(*s.start_us));
+  if (s.last_us) json.field("last", iso8601(*s.last_us));
+  address_fields(json, s, "src_ip", "src_port", "dst_ip", "dst_port");
+  json.field("protocol", std::uint64_t{s.tuple.protocol});
+  json.field("fwd_pkts", s.packets[0]);
+  json.field("bwd_pkts", s.packets[1]);
+  json.field("fwd_bytes", s.bytes[0]);
+  json.field("bwd_bytes", s.bytes[1]);
+  json.field("label", manifest.labels[v.label]);
+  json.field("label_score", v.label_score);
+  json.field("score", v.score);
+  json.field("threshold", manifest.threshold.value);
+  json.field("detector", manifest.name);
+  json.field("version", manifest.version);
+  json.end_object();
+  out += '\n';
+}
+
+void VerdictWriter::write_eve(const Subject& s, const Verdict& v, std::string& out) const {
+  const Manifest& manifest = detector_.manifest();
+  const std::string& label = manifest.labels[v.label];
+  JsonWriter json(out);
+  json.begin_object();
+  json.field("timestamp", eve_time(s.last_us.value_or(s.start_us.value_or(0))));
+  json.field("flow_id", flow_number(s));
+  json.field("pcap_filename", s.input);
+  json.field("event_type", "alert");
+  address_fields(json, s, "src_ip", "src_port", "dest_ip", "dest_port");
+  json.field("proto", protocol_text(s.tuple.protocol));
+  if (s.tuple.protocol == net::protocol::icmp || s.tuple.protocol == net::protocol::icmpv6) {
+    json.field("icmp_type", std::uint64_t{s.icmp_type});
+    json.field("icmp_code", std::uint64_t{s.icmp_code});
+  }
+  if (s.has_addresses) {
+    flow::FlowRecord record;
+    record.tuple = s.tuple;
+    record.icmp_type = s.icmp_type;
+    record.icmp_code = s.icmp_code;
+    json.field("community_id", flow::community_id(record));
+  }
+  json.key("alert");
+  json.begin_object();
+  json.field("action", "allowed");
+  json.field("gid", 1);
+  json.field("signature_id", signature_id(label));
+  json.field("rev", 1);
+  json.field("signature", fmt::format("nidus {}: {}", manifest.name, label));
+  json.field("category", category_of(label));
+  json.field("severity", severity(v));
+  json.key("metadata");
+  json.begin_object();
+  json.key("nidus_label");
+  json.begin_array();
+  json.value(label);
+  json.end_array();
+  json.end_object();
+  json.end_object();
+  json.key("flow");
+  json.begin_object();
+  json.field("pkts_toserver", s.packets[0]);
+  json.field("pkts_toclient", s.packets[1]);
+  json.field("bytes_toserver", s.ip_bytes[0] != 0 ? s.ip_bytes[0] : s.bytes[0]);
+  json.field("bytes_toclient", s.ip_bytes[1] != 0 ? s.ip_bytes[1] : s.bytes[1]);
+  if (s.start_us) json.field("start", eve_time(*s.start_us));
+  json.end_object();
+  json.key("nidus");
+  json.begin_object();
+  json.field("detector", manifest.name);
+  json.field("version", manifest.version);
+  json.field("label", label);
+  json.field("label_score", v.label_score);
+  json.field("score", v.score);
+  json.field("threshold", manifest.threshold.value);
+  json.end_object();
+  json.end_object();
+  out += '\n';
+}
+
+}  // namespace nidus::detect

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "detect/detector.h"
+#include "detect/subject.h"
+
+namespace nidus::detect {
+
+// table: for people, attacks only. csv, ndjson: one line for each record or row. eve: Suricata's EVE JSON,
+// one `alert` event for each attack.
+enum class VerdictFormat : std::uint8_t { table, csv, ndjson, eve };
+
+struct VerdictWriterOptions {
+  VerdictFormat format = VerdictFormat::csv;
+  bool attacks_only = false;  // csv and ndjson; the others always are
+  bool colours = false;       // table
+};
+
+// Verdicts as text, appended to a buffer that the caller owns. docs/formats/verdicts.md describes the lines.
+//
+// Not thread-safe: one for each thread.
+class VerdictWriter {
+ public:
+  VerdictWriter(VerdictWriterOptions options, const Detector& detector);
+
+  void header(std::string& out) const;
+  void verdict(const Subject& subject, const Verdict& verdict, std::string& out);
+
+ private:
+  void write_table(const Subject& subject, const Verdict& verdict, std::string& out);
+  void write_csv(const Subject& subject, const Verdict& verdict, std::string& out) const;
+  void write_ndjson(const Subject& subject, const Verdict& verdict, std::string& out) const;
+  void write_eve(const Subject& subject, const Verdict& verdict, std::string& out) const;
+
+  VerdictWriterOptions options_;
+  const Detector& detector_;
+  std::size_t source_width_ = 21;  // of the table's columns: they grow with what has to stand there
+  std::size_t destination_width_ = 21;
+  std::size_t label_width_ = 8;
+};
+
+// 1 is the most severe, as in Suricata: by how sure the detector is.
+int severity(const Verdict& verdict);
+
+// The same number for the same flow in every run, below 2^53 so that every JSON reader keeps it.
+std::uint64_t flow_number(const Subject& subject);
+
+}  // namespace nidus::detect

@@ -1,0 +1,309 @@
+// The program as a user meets it: captures in, verdicts out, and what it says and answers when something is
+// wrong.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "data/csv.h"
+#include "detect/testing.h"
+
+namespace nidus {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AnyOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+struct Outcome {
+  int status = -1;
+  std::string out, err;
+};
+
+// A folder of its own in which commands run.
+class ProgramTest : public testing::Test {
+ protected:
+  ProgramTest()
+      : folder_(fs::path(testing::TempDir()) /
+                (std::string("nidus_") + testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  ~ProgramTest() override { fs::remove_all(folder_); }
+
+  // A shell command in the folder, in which $nidus is the program.
+  Outcome shell(const std::string& command) const {
+    const std::string whole = "cd '" + folder_.string() + "' && nidus='" NIDUS_PROGRAM "' && { " + command +
+                              " ; } > stdout.txt 2> stderr.txt < /dev/null";
+    const int answer = std::system(whole.c_str());
+    return {WIFEXITED(answer) ? WEXITSTATUS(answer) : -1, text("stdout.txt"), text("stderr.txt")};
+  }
+  Outcome nidus(const std::string& words) const { return shell("\"$nidus\" " + words); }
+
+  std::string text(const std::string& name) const {
+    const auto read = read_file(folder_ / name);
+    return read ? *read : "";
+  }
+  void write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(folder_ / name, std::ios::binary) << bytes;
+  }
+
+  // People who look things up and load pages, and one who knocks at every port.
+  static detect::CaptureBuilder office(int visits, int knocks,
+                                       std::int64_t start_us = 1'700'000'000'000'000) {
+    detect::CaptureBuilder capture;
+    std::int64_t now = start_us;
+    for (int i = 0; i < std::max(visits, knocks); ++i) {
+      now += 50'000;
+      const auto port = static_cast<std::uint16_t>(20000 + i);
+      if (i < visits) {
+        const std::size_t page = 400 + static_cast<std::size_t>(i % 7) * 130;
+        capture.at(now).tcp("10.0.0.5", port, "10.0.1.1", 80, "S");
+        capture.at(now + 300).tcp("10.0.1.1", 80, "10.0.0.5", port, "SA");
+        capture.at(now + 500).tcp("10.0.0.5", port, "10.0.1.1", 80, "A");
+        capture.at(now + 900).tcp("10.0.0.5", port, "10.0.1.1", 80, "PA", 180);
+        capture.at(now + 2000).tcp("10.0.1.1", 80, "10.0.0.5", port, "PA", page);
+        capture.at(now + 2500).tcp("10.0.0.5", port, "10.0.1.1", 80, "FA");
+        capture.at(now + 2700).tcp("10.0.1.1", 80, "10.0.0.5", port, "FA");
+        capture.at(now + 2900).tcp("10.0.0.5", port, "10.0.1.1", 80, "A");
+      }
+      if (i < knocks) {
+        const auto knocked = static_cast<std::uint16_t>(1 + i);
+        capture.at(now + 10'000).tcp("10.0.0.66", 40000, "10.0.1.1", knocked, "S");
+        capture.at(now + 10'100).tcp("10.0.1.1", knocked, "10.0.0.66", 40000, "R");
+      }
+    }
+    return capture;
+  }
+
+  // Three days of the office with their labels, and a detector that learnt from them.
+  void train(const std::string& more = "") const {
+    std::string labels = "capture,from,to,a,a_port,b,b_port,protocol,label,attack,group\n";
+    for (const char* const day : {"mon", "tue", "wed", "thu"}) {
+      office(150, 150).save((folder_ / (std::string(day) + ".pcap")).string());
+      labels += std::string(day) + ".pcap,,,10.0.0.66,,,,tcp,port_scan,syn_scan," + day + "\n";
+      labels += std::string(day) + ".pcap,,,,,,,,benign,," + day + "\n";
+    }
+    write("labels.csv", labels);
+    const Outcome outcome =
+        nidus("train mon.pcap tue.pcap wed.pcap thu.pcap --labels labels.csv --trees 10 -o office " + more);
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+  }
+
+  static std::size_t lines(const std::string& text) {
+    return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(ProgramTest, WithoutAVerbItSaysWhatItCanDo) {
+  const Outcome outcome = nidus("");
+  EXPECT_EQ(outcome.status, 2);
+  for (const char* const verb : {"detect", "flows", "inspect"}) EXPECT_THAT(outcome.out, HasSubstr(verb));
+  EXPECT_EQ(nidus("help").status, 0);
+  EXPECT_THAT(nidus("version").out, StartsWith("nidus "));
+  EXPECT_THAT(nidus("help labels").out, HasSubstr("capture,from,to,a,a_port"));
+  EXPECT_THAT(nidus("flows --help").out, HasSubstr("--active-timeout"));
+}
+
+TEST_F(ProgramTest, WhatWasMistypedIsRecognised) {
+  Outcome outcome = nidus("detct x.pcap");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("did you mean 'detect'?"));
+  outcome = nidus("flows --fromat csv x.pcap");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("unknown option '--fromat', did you mean '--format'?"));
+  outcome = nidus("flows --profile cic2019 x.pcap");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("did you mean 'cic201"));
+  EXPECT_EQ(nidus("flows").status, 2);
+  EXPECT_EQ(nidus("flows --threads many x.pcap").status, 2);
+  EXPECT_EQ(nidus("detect x.pcap").status, 2);
+}
+
+TEST_F(ProgramTest, FlowsWritesOneRowAFlowAndTalksOnStderr) {
+  office(3, 5).save((folder_ / "day.pcap").string());
+  const Outcome outcome = nidus("flows day.pcap --community-id");
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(lines(outcome.out), 1u + 8u);
+  EXPECT_THAT(outcome.err, HasSubstr("day.pcap: 34 packets"));
+  EXPECT_THAT(outcome.err, HasSubstr("8 flows"));
+  const auto table = data::parse_csv(outcome.out);
+  ASSERT_TRUE(table) << table.error().message;
+  EXPECT_NE(table->get("community_id"), nullptr);
+  EXPECT_EQ(table->get("profile")->text_at(0), "native");
+}
+
+TEST_F(ProgramTest, FlowsAreTheSameFromAFileAPipeAndWithMoreThreads) {
+  detect::random_capture(9, 5000).save((folder_ / "mix.pcap").string());
+  const std::string expected = nidus("flows mix.pcap --threads 1").out;
+  ASSERT_GT(lines(expected), 100u);
+  EXPECT_TRUE(nidus("flows mix.pcap --threads 8").out == expected);
+  // A stream hands out its records more often, so their order differs.
+  ASSERT_EQ(
+      shell("\"$nidus\" flows mix.pcap --threads 1 | sort > a; cat mix.pcap | \"$nidus\" flows - | sort > b")
+          .status,
+      0);
+  EXPECT_TRUE(text("a") == text("b"));
+  EXPECT_FALSE(text("a").empty());
+}
+
+TEST_F(ProgramTest, FlowsWritesToAFileAndSummarisesAsJson) {
+  office(3, 5).save((folder_ / "day.pcap").string());
+  const Outcome outcome = nidus("flows day.pcap -o flows.ndjson --format ndjson --json");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_THAT(outcome.out, StartsWith("{\"input\":\"day.pcap\""));
+  EXPECT_EQ(lines(text("flows.ndjson")), 8u);
+  EXPECT_EQ(nidus("flows day.pcap -o day.pcap").status, 2);
+  EXPECT_EQ(nidus("flows day.pcap -o /no/such/folder/x.csv").status, 1);
+}
+
+TEST_F(ProgramTest, AReaderThatGoesAwayIsNoError) {
+  detect::random_capture(9, 60'000, 400).save((folder_ / "mix.pcap").string());
+  ASSERT_EQ(shell("{ \"$nidus\" flows mix.pcap --threads 1 2> said; echo $? > status; } | head -n 1").status,
+            0);
+  EXPECT_EQ(text("status"), "0\n");
+  EXPECT_THAT(text("said"), Not(HasSubstr("error")));
+}
+
+TEST_F(ProgramTest, BadCapturesAreBadInput) {
+  write("empty.pcap", "");
+  write("notes.pcap", "milk, bread\n");
+  const std::string whole = office(3, 5).bytes();
+  write("cut.pcap", whole.substr(0, whole.size() - 7));
+  for (const char* const input : {"missing.pcap", "empty.pcap", "notes.pcap", "."}) {
+    const Outcome outcome = nidus(std::string("flows ") + input);
+    EXPECT_THAT(outcome.status, AnyOf(3)) << input << ": " << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(input));
+    EXPECT_THAT(outcome.err, HasSubstr("error"));
+  }
+  const Outcome cut = nidus("flows cut.pcap");
+  EXPECT_EQ(cut.status, 3);
+  EXPECT_EQ(lines(cut.out), 1u + 8u);
+  EXPECT_THAT(cut.err, HasSubstr("33 frames before it were read"));
+}
+
+TEST_F(ProgramTest, ADetectorTrainedOnCapturesFindsTheScanInAnother) {
+  train();
+  office(40, 25, 1'700'100'000'000'000).save((folder_ / "new.pcap").string());
+  const Outcome summary = nidus("detect new.pcap --detector office");
+  EXPECT_EQ(summary.status, 0) << summary.err;
+  EXPECT_THAT(summary.out, HasSubstr("25 of 65 flows look like attacks"));
+  EXPECT_THAT(summary.out, HasSubstr("10.0.0.66"));
+  EXPECT_THAT(summary.out, HasSubstr("port_scan"));
+  EXPECT_EQ(nidus("detect new.pcap --detector office --fail-on-alert").status, 10);
+
+  const Outcome csv = nidus("detect new.pcap -d office --format csv");
+  EXPECT_EQ(lines(csv.out), 1u + 65u);
+  EXPECT_THAT(csv.err, HasSubstr("25 of 65"));
+  EXPECT_EQ(lines(nidus("detect new.pcap -d office --format eve").out), 25u);
+  EXPECT_EQ(lines(nidus("detect new.pcap -d office --format table").out), 1u + 25u);
+  EXPECT_EQ(lines(nidus("detect new.pcap -d office --format ndjson --attacks-only").out), 25u);
+  EXPECT_THAT(nidus("detect new.pcap -d office --json").out, HasSubstr("\"attacks\":25"));
+  // The same with any number of threads.
+  EXPECT_EQ(nidus("detect new.pcap -d office --format csv --threads 8").out, csv.out);
+}
+
+TEST_F(ProgramTest, CapturesAndTablesOfTheSameFlowsGetTheSameVerdicts) {
+  train();
+  ASSERT_EQ(nidus("flows mon.pcap -o mon.csv").status, 0);
+  const Outcome both = nidus("detect mon.pcap mon.csv --detector office --format csv");
+  EXPECT_EQ(both.status, 0) << both.err;
+  const auto table = data::parse_csv(both.out);
+  ASSERT_TRUE(table) << table.error().message;
+  ASSERT_EQ(table->rows(), 600u);
+  for (std::size_t row = 0; row < 300; ++row) {
+    ASSERT_EQ(table->get("score")->numbers[row], table->get("score")->numbers[row + 300]) << row;
+    ASSERT_EQ(table->get("start")->text_at(row), table->get("start")->text_at(row + 300)) << row;
+  }
+}
+
+TEST_F(ProgramTest, EvaluateMeasuresWithLabels) {
+  train("--classes binary");
+  const Outcome text = nidus("evaluate office thu.pcap --labels labels.csv");
+  EXPECT_EQ(text.status, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("attack"));
+  EXPECT_THAT(nidus("evaluate office thu.pcap --labels labels.csv --json").out, HasSubstr("\"roc_auc\":1"));
+  EXPECT_EQ(nidus("evaluate office thu.pcap").status, 2);
+  office(1, 1).save((folder_ / "sun.pcap").string());
+  const Outcome unknown = nidus("evaluate office sun.pcap --labels labels.csv");
+  EXPECT_EQ(unknown.status, 3);
+  EXPECT_THAT(unknown.err, HasSubstr("no rule about sun.pcap"));
+}
+
+TEST_F(ProgramTest, ADetectorCanBeTrainedOnTablesToo) {
+  train();
+  ASSERT_EQ(nidus("flows mon.pcap tue.pcap --labels labels.csv -o flows.csv").status, 0);
+  const Outcome trained = nidus("train flows.csv --label label --trees 5 -o tables");
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  EXPECT_THAT(nidus("detect wed.pcap --detector tables").out,
+              HasSubstr("150 of 300 flows look like attacks"));
+  const Outcome wrong = nidus("train flows.csv --label lable -o x");
+  EXPECT_EQ(wrong.status, 3);
+  EXPECT_THAT(wrong.err, HasSubstr("did you mean 'label'?"));
+}
+
+TEST_F(ProgramTest, TheSameSeedMakesTheSameDetector) {
+  train();
+  const std::string first = text("office/model-1.nidus");
+  train("--threads 1");
+  EXPECT_TRUE(text("office/model-1.nidus") == first);
+  EXPECT_FALSE(first.empty());
+}
+
+TEST_F(ProgramTest, WrongTablesAndDetectorsAreBadInput) {
+  train();
+  write("other.csv", "duration,service\n1,http\n");
+  Outcome outcome = nidus("detect other.csv --detector office");
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("other.csv: no column 'dst_port'"));
+  write("ragged.csv", "a,b\n1,2\n1,2,3\n");
+  EXPECT_EQ(nidus("detect ragged.csv --detector office").status, 3);
+  EXPECT_EQ(nidus("detect missing.csv --detector office").status, 3);
+  ASSERT_EQ(nidus("flows mon.pcap --active-timeout 10 -o short.csv").status, 0);
+  outcome = nidus("detect short.csv --detector office");
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("metered as 'native active=10s'"));
+  EXPECT_EQ(nidus("detect short.csv --detector office --any-profile").status, 0);
+
+  EXPECT_EQ(nidus("detect mon.pcap --detector missing").status, 3);
+  EXPECT_EQ(nidus("detect mon.pcap --detector .").status, 3);
+  write("office/model-1.nidus", "not a model");
+  outcome = nidus("detect mon.pcap --detector office");
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("SHA-256"));
+}
+
+TEST_F(ProgramTest, InspectKnowsEverythingByItsBytes) {
+  train();
+  ASSERT_EQ(nidus("flows mon.pcap -o mon.csv").status, 0);
+  const Outcome outcome = nidus("inspect mon.pcap mon.csv office office/model-1.nidus");
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  for (const char* const fact :
+       {"capture", "Ethernet", "native (its column 'profile')", "detector", "random forest"}) {
+    EXPECT_THAT(outcome.out, HasSubstr(fact));
+  }
+  EXPECT_EQ(lines(nidus("inspect mon.pcap office --json").out), 2u);
+  write("odd.bin", std::string("\0\1\2\3", 4));
+  EXPECT_EQ(nidus("inspect odd.bin").status, 3);
+}
+
+TEST_F(ProgramTest, AFailingInputDoesNotKeepTheOthersFromBeingJudged) {
+  train();
+  const Outcome outcome = nidus("detect missing.pcap mon.pcap --detector office");
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_THAT(outcome.out, HasSubstr("150 of 300"));
+}
+
+}  // namespace
+}  // namespace nidus
