@@ -35,11 +35,15 @@ need() {
     fi
   fi
   say "installing$missing"
+  log=$(mktemp)
   apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120"
-  $apt update >&2 </dev/null || say "apt-get update failed; trying with the package lists that are here"
+  $apt update >"$log" 2>&1 </dev/null || say "apt-get update failed; trying with the package lists that are here"
   # shellcheck disable=SC2086 # both are lists of words
-  $apt install --no-install-recommends --yes $missing >&2 </dev/null ||
-    die "could not install$missing"
+  if ! $apt install --no-install-recommends --yes $missing >>"$log" 2>&1 </dev/null; then
+    tail -n 20 "$log" >&2
+    die "could not install$missing; all that apt said is in $log"
+  fi
+  rm -f "$log"
 }
 
 # One compiler per processor, but none that has less than 700 MB of memory: our largest source takes about 500.
