@@ -226,7 +226,9 @@ TEST(Forest, ConstantAndAllMissingColumnsAreHarmless) {
     data.values[row * 4 + 2] = 7;
     data.values[row * 4 + 3] = std::numeric_limits<float>::quiet_NaN();
   }
-  const auto fitted = fit_forest(data, {.trees = 10});
+  ForestOptions options;
+  options.trees = 10;
+  const auto fitted = fit_forest(data, options);
   ASSERT_TRUE(fitted);
   EXPECT_GT(auc(fitted->forest, data), 0.99);
 }

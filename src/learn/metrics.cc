@@ -183,7 +183,8 @@ Interval wilson(std::uint64_t successes, std::uint64_t trials, double z) {
   const double middle = p + z * z / (2 * n);
   const double reach = z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
   const double scale = 1 + z * z / n;
-  return {std::max(0.0, (middle - reach) / scale), std::min(1.0, (middle + reach) / scale)};
+  // At the ends the bounds are 0 and 1 exactly, which rounding would miss.
+  return {successes == 0 ? 0.0 : (middle - reach) / scale, successes == trials ? 1.0 : (middle + reach) / scale};
 }
 
 }  // namespace nidus::learn
