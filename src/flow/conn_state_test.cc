@@ -174,6 +174,13 @@ TEST_F(ConnStateTest, UdpWithoutAnAnswerIsS0ButKddCallsItSF) {
   expect("S0", "D", KddFlag::sf);
 }
 
+// Zeek keeps no history of anything but TCP and UDP.
+TEST_F(ConnStateTest, IcmpHasNeitherStateNorHistory) {
+  protocol_ = net::protocol::icmp;
+  client(0, 56);
+  expect("OTH", "", KddFlag::sf);
+}
+
 TEST(KddFlagTest, EveryFlagIsInAtMostOneErrorClass) {
   int serrors = 0, rerrors = 0;
   for (int i = 0; i <= static_cast<int>(KddFlag::oth); ++i) {

@@ -178,7 +178,7 @@ inline void count(const Rules& rules, FlowRecord& record, const net::Packet& pac
   if (tcp) {
     count_tcp(rules, record, packet, direction, opening);
   } else if (!of_tcp) {
-    if (payload > 0 || packet.tuple.protocol == net::protocol::udp) note(record, direction, Letter::d);
+    if (packet.tuple.protocol == net::protocol::udp) note(record, direction, Letter::d);
     mine.state = static_cast<std::uint8_t>(Endpoint::established) & 7u;
   }
   if (packet.marks & net::Packet::bad_fragment && record.bad_fragments < UINT8_MAX) ++record.bad_fragments;
