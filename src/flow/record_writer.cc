@@ -457,12 +457,15 @@ void RecordWriter::row(const FlowRecord& record, std::string& out, std::string_v
   const Row row{record, features, source, destination, label_cell(label)};
   ++rows_;
 
-  const std::size_t before = out.size();
-  out.resize(before + row_bytes_max_ + row.label.size());
-  char* at = out.data() + before;
+  if (row_.size() < row_bytes_max_ + row.label.size()) row_.resize(row_bytes_max_ + row.label.size());
+  char* at = row_.data();
   const bool quote = options_.format == RecordFormat::ndjson;
   for (const Column& column : columns_) {
-    at = put(at, column.before);
+    if (column.before.size() == 1) {
+      *at++ = column.before[0];
+    } else {
+      at = put(at, column.before);
+    }
     const bool text = quote && is_text(column.cell);
     if (text) *at++ = '"';
     at = write(at, column, row);
@@ -470,7 +473,7 @@ void RecordWriter::row(const FlowRecord& record, std::string& out, std::string_v
   }
   if (quote) *at++ = '}';
   *at++ = '\n';
-  out.resize(static_cast<std::size_t>(at - out.data()));
+  out.append(row_.data(), static_cast<std::size_t>(at - row_.data()));
 }
 
 }  // namespace nidus::flow

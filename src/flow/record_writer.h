@@ -118,6 +118,7 @@ class RecordWriter {
   std::vector<Column> columns_;
   std::size_t row_bytes_max_ = 0;
   std::uint64_t rows_ = 0;
+  std::string row_;  // in the making: growing `out` to the longest row first would clear kilobytes each time
   std::string scratch_;
   std::string label_;
   std::string description_;  // as a cell
