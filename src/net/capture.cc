@@ -9,7 +9,6 @@
 #include <utility>
 #include <variant>
 
-#include "base/file.h"
 #include "net/internal/reader.h"
 #include "net/internal/window.h"
 
@@ -73,7 +72,6 @@ struct Capture::Impl {
       : name(std::move(name_)), window(std::move(window_)), options(options_) {}
 
   std::string name;
-  std::optional<MappedFile> file;  // what the window looks at
   Window window;
   CaptureOptions options;
   Packing packing = Packing::none;
@@ -152,25 +150,16 @@ Error system_error(const std::string& name, const char* what) {
 Result<Capture> Capture::open(const std::filesystem::path& path, CaptureOptions options) {
   const bool standard_input = path == "-";
   const std::string name = standard_input ? "standard input" : path.string();
-  std::error_code error;
-  std::unique_ptr<Impl> impl;
-  if (!standard_input && std::filesystem::is_regular_file(path, error)) {
-    Result<MappedFile> file = MappedFile::open(path);
-    if (!file) return std::move(file).error();
-    file->expect_sequential_reading();
-    const std::span<const std::byte> bytes = file->bytes();
-    impl = std::make_unique<Impl>(
-        name, Window({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, true), options);
-    impl->size = bytes.size();
-    impl->file.emplace(std::move(*file));
-  } else {
-    const int fd = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return system_error(name, "cannot open");
-    auto source = internal::descriptor_source(fd);
-    struct stat status {};
-    if (::fstat(fd, &status) != 0) return system_error(name, "cannot stat");
-    if (S_ISDIR(status.st_mode)) return Error{Errc::invalid, name + ": is a folder"};
-    impl = std::make_unique<Impl>(name, Window(std::move(source)), options);
+  const int fd = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return system_error(name, "cannot open");
+  auto source = internal::descriptor_source(fd);
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return system_error(name, "cannot stat");
+  if (S_ISDIR(status.st_mode)) return Error{Errc::invalid, name + ": is a folder"};
+  auto impl = std::make_unique<Impl>(name, Window(std::move(source)), options);
+  if (S_ISREG(status.st_mode)) {
+    impl->size = static_cast<std::uint64_t>(status.st_size);
+    ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
   const Read started = impl->start();
   if (started == Read::fault || started == Read::end) {
@@ -183,7 +172,7 @@ Result<Capture> Capture::open(const std::filesystem::path& path, CaptureOptions 
 
 Result<Capture> Capture::open_memory(std::span<const std::uint8_t> bytes, std::string name,
                                      CaptureOptions options) {
-  auto impl = std::make_unique<Impl>(std::move(name), Window(bytes, false), options);
+  auto impl = std::make_unique<Impl>(std::move(name), Window(bytes), options);
   impl->size = bytes.size();
   const Read started = impl->start();
   if (started != Read::frame) {

@@ -37,9 +37,8 @@ enum class Next : std::uint8_t {
 // Frames out of a capture file: pcap (microseconds or nanoseconds, either byte order, also the "modified"
 // kind) or pcapng, plain, gzip or zstd compressed, from a file, a pipe or standard input.
 //
-// A plain file is memory mapped and its frames are views into the map. Everything else streams through a
-// buffer of about 1.3 MiB (zstd adds its window, 128 MiB at most). Another process that truncates a mapped
-// file while it is read makes the program die of SIGBUS.
+// Everything passes through a buffer of about 1.2 MiB (zstd adds its window, 128 MiB at most), whatever the
+// size of the capture.
 //
 // A fault in the middle of a capture (a truncated record, a lying length, bad compressed data) ends it. All
 // frames before the fault have been delivered. docs/formats/captures.md lists the faults.
@@ -50,7 +49,8 @@ class Capture {
   // fault().
   static Result<Capture> open(const std::filesystem::path& path, CaptureOptions options = {});
 
-  // The same for bytes in memory, which must outlive the capture. `name` is what messages call it.
+  // The same for bytes in memory, which must outlive the capture and are looked at in place. `name` is what
+  // messages call it.
   static Result<Capture> open_memory(std::span<const std::uint8_t> bytes, std::string name,
                                      CaptureOptions options = {});
 
@@ -68,7 +68,8 @@ class Capture {
   const std::string& name() const;
   std::uint64_t frames() const;  // delivered so far
 
-  // How far in the file (compressed bytes if it is compressed), and how long the file is if that is known.
+  // How much has been taken from the file (compressed bytes if it is compressed), and how long the file is if
+  // that is known.
   std::uint64_t bytes_read() const;
   std::optional<std::uint64_t> size() const;
 

@@ -34,7 +34,7 @@ DecodeCounts& DecodeCounts::operator+=(const DecodeCounts& other) {
 }
 
 Fault decode_headers(const Frame& frame, const DecodeOptions& options, Packet& packet) {
-  Walk walk{options, packet};
+  Walk walk(options, packet);
   return walk_frame(walk, frame);
 }
 
@@ -46,16 +46,16 @@ Decoder& Decoder::operator=(Decoder&&) noexcept = default;
 Decoder::~Decoder() = default;
 
 Fault Decoder::decode(const Frame& frame, Packet& packet) {
-  Walk walk{options_, packet};
+  Walk walk(options_, packet);
   const Fault fault = walk_frame(walk, frame);
   if (fault != Fault::none) [[unlikely]] {
     ++counts_.faults[static_cast<std::size_t>(fault)];
     return fault;
   }
   ++counts_.packets;
-  if (walk.fragment.present) [[unlikely]] {
+  if (walk.fragment) [[unlikely]] {
     bool evicted = false;
-    fragments_->place(walk.fragment, packet, evicted);
+    fragments_->place(*walk.fragment, packet, evicted);
     if (evicted) walk.note(Oddity::evicted_fragment);
     if ((packet.marks & Packet::bad_fragment) != 0) walk.note(Oddity::bad_fragment);
     constexpr std::uint8_t kLater = Packet::non_first_fragment, kKnown = Packet::fragment_attributed;

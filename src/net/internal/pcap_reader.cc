@@ -95,9 +95,7 @@ Read PcapReader::next(Window& window, Frame& frame, ReadFault& fault) {
   frame.wire_bytes = std::max(captured, load_ordered<std::uint32_t>(header + 12, order_));
   frame.bytes = {header + record_header_bytes_, captured};
   window.skip(record);
-  // The next header is a cache miss away; start on it while the caller works on this frame.
-  __builtin_prefetch(window.at());
-  __builtin_prefetch(window.at() + 64);
+  window.load_ahead();
   return Read::frame;
 }
 

@@ -117,8 +117,7 @@ Read PcapngReader::next(Window& window, Frame& frame, ReadFault& fault) {
     }
     if (read == Read::fault) return read;
     window.skip(bytes);
-    __builtin_prefetch(window.at());
-    __builtin_prefetch(window.at() + 64);
+    window.load_ahead();
     if (packet) return read;
   }
 }

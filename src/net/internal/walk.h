@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "net/decode.h"
 #include "net/internal/bytes.h"
@@ -10,7 +11,6 @@ namespace nidus::net::internal {
 
 // The innermost fragment header that a walk has met: what the fragment table needs to know.
 struct FragmentPart {
-  bool present = false;
   bool last = false;         // no more fragments
   bool unread = true;        // its transport header is still to come
   std::uint16_t offset = 0;  // in units of 8 bytes
@@ -26,12 +26,14 @@ struct FragmentPart {
 // on, fill `packet` and go on with what comes next. Every one of them answers Fault::none only with a
 // complete packet.
 struct Walk {
+  Walk(const DecodeOptions& options_, Packet& packet_) : options(options_), packet(packet_) {}
+
   const DecodeOptions& options;
   Packet& packet;
   std::uint8_t layers = 0;  // steps taken; not taken back when a way turns out wrong, so that work is bounded
   bool partial = false;     // inside the first fragment of a tunnel: lengths may go beyond it
   std::uint16_t oddities = 0;  // one bit for each Oddity
-  FragmentPart fragment{};
+  std::optional<FragmentPart> fragment;
 
   void note(Oddity oddity) { oddities |= static_cast<std::uint16_t>(1u << static_cast<unsigned>(oddity)); }
   // Counts a tag or label; false if there were too many.
@@ -42,7 +44,7 @@ struct Walk {
 template <class Way>
 Fault attempt(Walk& walk, Way way) {
   const Packet packet = walk.packet;
-  const FragmentPart fragment = walk.fragment;
+  const std::optional<FragmentPart> fragment = walk.fragment;
   const std::uint16_t oddities = walk.oddities;
   const bool partial = walk.partial;
   const Fault fault = way();

@@ -19,7 +19,7 @@ std::uint16_t clamp16(std::uint32_t value) { return static_cast<std::uint16_t>(s
 // Whether `rest` is the front part of a datagram whose other fragments follow: then lengths in its headers
 // may go beyond it.
 bool is_front_part(const Walk& walk) {
-  return walk.fragment.present && walk.fragment.unread && walk.fragment.offset == 0 && !walk.fragment.last;
+  return walk.fragment && walk.fragment->unread && walk.fragment->offset == 0 && !walk.fragment->last;
 }
 
 Fault walk_tcp(Walk& walk, Rest rest) {
@@ -136,14 +136,14 @@ Fault walk_transport(Walk& walk, std::uint8_t protocol_number, Rest rest) {
   }
   if (fault != Fault::none) return fault;
   bool front_part = false;
-  if (walk.fragment.present && walk.fragment.unread) [[unlikely]] {
+  if (walk.fragment && walk.fragment->unread) [[unlikely]] {
     front_part = is_front_part(walk);
-    walk.fragment.unread = false;
-    walk.fragment.tuple.source_port = packet.tuple.source_port;
-    walk.fragment.tuple.destination_port = packet.tuple.destination_port;
-    walk.fragment.protocol = protocol_number;
-    walk.fragment.icmp_type = packet.icmp_type;
-    walk.fragment.icmp_code = packet.icmp_code;
+    walk.fragment->unread = false;
+    walk.fragment->tuple.source_port = packet.tuple.source_port;
+    walk.fragment->tuple.destination_port = packet.tuple.destination_port;
+    walk.fragment->protocol = protocol_number;
+    walk.fragment->icmp_type = packet.icmp_type;
+    walk.fragment->icmp_code = packet.icmp_code;
   }
   if (!maybe_tunnel || !walk.options.tunnels) [[likely]]
     return Fault::none;
@@ -165,7 +165,7 @@ Fault walk_later_fragment(Walk& walk, std::uint8_t protocol_number, Rest rest) {
   packet.marks |= Packet::non_first_fragment;
   packet.payload_bytes = rest.wire;
   packet.captured_payload_bytes = rest.captured;
-  walk.fragment.protocol = protocol_number;
+  walk.fragment->protocol = protocol_number;
   return Fault::none;
 }
 
@@ -215,15 +215,14 @@ Fault walk_ipv4(Walk& walk, Rest rest) {
 
   const std::uint16_t fragmentation = load_be16(header + 6);
   if ((fragmentation & 0x3fff) != 0) [[unlikely]] {
-    walk.fragment = {};
-    walk.fragment.present = true;
-    walk.fragment.last = (fragmentation & 0x2000) == 0;
-    walk.fragment.offset = fragmentation & 0x1fff;
-    walk.fragment.bytes = rest.wire;
-    walk.fragment.id = load_be16(header + 4);
-    walk.fragment.tuple = packet.tuple;
-    walk.fragment.tuple.protocol = next;
-    if (walk.fragment.offset != 0) return walk_later_fragment(walk, next, rest);
+    walk.fragment.emplace();
+    walk.fragment->last = (fragmentation & 0x2000) == 0;
+    walk.fragment->offset = fragmentation & 0x1fff;
+    walk.fragment->bytes = rest.wire;
+    walk.fragment->id = load_be16(header + 4);
+    walk.fragment->tuple = packet.tuple;
+    walk.fragment->tuple.protocol = next;
+    if (walk.fragment->offset != 0) return walk_later_fragment(walk, next, rest);
   }
   if (next != kAuthentication) [[likely]]
     return walk_transport(walk, next, rest);
@@ -295,15 +294,14 @@ Fault walk_ipv6(Walk& walk, Rest rest) {
       const std::uint16_t fragmentation = load_be16(extension + 2);
       // Offset 0 and nothing more is an "atomic" fragment (RFC 6946): a whole datagram.
       if ((fragmentation & 0xfff9) == 0) continue;
-      walk.fragment = {};
-      walk.fragment.present = true;
-      walk.fragment.last = (fragmentation & 1) == 0;
-      walk.fragment.offset = fragmentation >> 3;
-      walk.fragment.bytes = rest.wire;
-      walk.fragment.id = load_be32(extension + 4);
-      walk.fragment.tuple = packet.tuple;
-      walk.fragment.tuple.protocol = next;
-      if (walk.fragment.offset != 0) return walk_later_fragment(walk, next, rest);
+      walk.fragment.emplace();
+      walk.fragment->last = (fragmentation & 1) == 0;
+      walk.fragment->offset = fragmentation >> 3;
+      walk.fragment->bytes = rest.wire;
+      walk.fragment->id = load_be32(extension + 4);
+      walk.fragment->tuple = packet.tuple;
+      walk.fragment->tuple.protocol = next;
+      if (walk.fragment->offset != 0) return walk_later_fragment(walk, next, rest);
     } else if (next == kNoNextHeader && (kind == kMobility || kind == kHip || kind == kShim6)) {
       // These are signalling of their own, and say more than "no next header".
       return walk_transport(walk, kind, rest);
