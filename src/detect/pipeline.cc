@@ -13,6 +13,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Flows of each shard that are ended at once when the capture is over.
+constexpr std::size_t kFinishedFlows = 4096;
+
 // Why a block is not full.
 enum class BlockEnd : std::uint8_t { full, idle, end };
 
@@ -198,9 +201,13 @@ CaptureStatistics Pipeline::run(net::Capture& capture, const RecordSink& sink, c
     }
   }
   statistics.stopped = !go_on;
-  meter.finish();
-  workers.run(flow::Meter::kShards, [&](std::size_t shard) { meter.run(shard); });
-  hand_out();
+  // A few at a time: after a flood millions of flows are live, and a record is larger than a one-packet flow.
+  do {
+    meter.finish(kFinishedFlows);
+    workers.run(flow::Meter::kShards, [&](std::size_t shard) { meter.run(shard); });
+    if (!hand_out()) break;
+    statistics.meter = meter.statistics();
+  } while (statistics.meter.live_flows + statistics.meter.live_one_packet_flows != 0);
   reader.finish();
   statistics.meter = meter.statistics();
   statistics.seconds = std::chrono::duration<double>(Clock::now() - started).count();

@@ -97,7 +97,7 @@ struct Meter::Impl {
   std::int64_t now_us = INT64_MIN;
   std::uint64_t ignored = 0;
   bool collecting = false;
-  bool finishing = false;
+  std::size_t finishing = 0;  // flows of each shard that the next run() ends whatever their age
 };
 
 Meter::Meter(MeterOptions options) : impl_(std::make_unique<Impl>(options)) {}
@@ -120,9 +120,9 @@ void Meter::advance(Timestamp now) {
   impl_->now_us = std::max(impl_->now_us, now.microseconds());
 }
 
-void Meter::finish() {
+void Meter::finish(std::size_t at_most) {
   impl_->begin_block();
-  impl_->finishing = true;
+  impl_->finishing = at_most;
 }
 
 void Meter::run(std::size_t shard) {
@@ -131,7 +131,7 @@ void Meter::run(std::size_t shard) {
   mine.table->add(mine.inbox);
   mine.inbox.clear();
   if (impl_->options.sweep && impl_->now_us != INT64_MIN) mine.table->advance(impl_->now_us);
-  if (impl_->finishing) mine.table->finish();
+  mine.table->finish(impl_->finishing);
 }
 
 std::span<const FlowRecord* const> Meter::collect() {
@@ -144,7 +144,7 @@ std::span<const FlowRecord* const> Meter::collect() {
   std::sort(impl_->collected.begin(), impl_->collected.end(),
             [](const FlowRecord* a, const FlowRecord* b) { return earlier(*a, *b); });
   impl_->collecting = false;
-  impl_->finishing = false;
+  impl_->finishing = 0;
   return impl_->collected;
 }
 

@@ -90,8 +90,9 @@ class Meter {
   // Time passes without packets: the next run() ends what is due by `now`.
   void advance(Timestamp now);
 
-  // The next run() ends every live flow.
-  void finish();
+  // The next run() ends every live flow; or, since a record is larger than a flow of one packet, at most this
+  // many of each shard: then again, after collect(), until statistics() says that none is live.
+  void finish(std::size_t at_most = SIZE_MAX);
 
   // Different shards may run at the same time.
   void run(std::size_t shard);

@@ -548,13 +548,15 @@ void FlowTable::advance(std::int64_t now_us) {
       links());
 }
 
-void FlowTable::finish() {
-  while (!arrived_.empty()) {
+void FlowTable::finish(std::size_t at_most) {
+  for (; at_most != 0 && !arrived_.empty(); --at_most) {
     const std::uint32_t at = arrived_.front;
     end_single(at, EndReason::end_of_input, hash_of_slot(at | kSingle));
   }
   for (List* list : {&closed_, &open_}) {
-    while (!list->empty()) end_live(list->front, EndReason::end_of_input, hash_of_slot(list->front));
+    for (; at_most != 0 && !list->empty(); --at_most) {
+      end_live(list->front, EndReason::end_of_input, hash_of_slot(list->front));
+    }
   }
 }
 

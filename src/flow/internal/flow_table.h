@@ -34,7 +34,7 @@ class FlowTable {
 
   void add(std::span<const net::Packet> packets);
   void advance(std::int64_t now_us);
-  void finish();
+  void finish(std::size_t at_most);
 
   const std::vector<FlowRecord>& ended() const { return ended_; }
   const std::vector<PacketStep>& steps() const { return steps_; }
