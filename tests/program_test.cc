@@ -168,6 +168,15 @@ TEST_F(ProgramTest, FlowsWritesToAFileAndSummarisesAsJson) {
   EXPECT_EQ(nidus("flows day.pcap -o /no/such/folder/x.csv").status, 1);
 }
 
+TEST_F(ProgramTest, ConnectionsOfKddHaveTheColumnsOfKdd) {
+  office(3, 5).save((folder_ / "day.pcap").string());
+  const Outcome all = nidus("flows day.pcap --profile nsl-kdd");
+  EXPECT_EQ(all.status, 0) << all.err;
+  EXPECT_THAT(all.out, StartsWith("duration,protocol_type,service,flag,"));
+  EXPECT_EQ(lines(all.out), 1u + 8u);
+  EXPECT_LT(nidus("flows day.pcap --profile nsl-kdd --short").out.find('\n'), all.out.find('\n'));
+}
+
 TEST_F(ProgramTest, AReaderThatGoesAwayIsNoError) {
   detect::random_capture(9, 60'000, 400).save((folder_ / "mix.pcap").string());
   ASSERT_EQ(shell("{ \"$nidus\" flows mix.pcap --threads 1 2> said; echo $? > status; } | head -n 1").status,

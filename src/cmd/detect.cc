@@ -173,7 +173,6 @@ class Run {
     auto reader = data::CsvReader::open(input);
     if (!reader) return complain(reader.error());
     choose_kinds(*reader);
-    ProgressBar bar(input);
     std::uint64_t rows = 0;
     int status = kFine;
     while (go_on()) {
@@ -188,7 +187,6 @@ class Run {
       if (auto done = judge_rows(*table, input, rows); !done)
         return complain(std::move(done).error().within(input));
       rows += table->rows();
-      bar.show_bytes(rows);
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     inputs_text_ += fmt::format("{}: {} rows; {}, {}\n", input, with_thousands(rows), duration_text(seconds),

@@ -37,10 +37,54 @@ class Merger {
   data::LabelOptions options_;
 };
 
+// Several label files. Captures of different folders may have the same name, so the file that lies beside a
+// capture is asked first.
+class LabelFiles {
+ public:
+  static Result<LabelFiles> load(const std::vector<std::string>& paths) {
+    if (paths.empty()) return Error{Errc::invalid, "captures need a label file: --labels FILE"};
+    LabelFiles out;
+    for (const auto& path : paths) {
+      auto rules = detect::LabelRules::load(path);
+      if (!rules) return std::move(rules).error();
+      out.files_.push_back({path, std::move(*rules)});
+    }
+    return out;
+  }
+
+  const detect::LabelRules::OfCapture* of(const std::filesystem::path& capture) const {
+    const detect::LabelRules::OfCapture* found = nullptr;
+    for (const auto& file : files_) {
+      const auto* const rules = file.rules.of(capture);
+      if (rules == nullptr) continue;
+      if (file.path.parent_path() == capture.parent_path()) return rules;
+      if (found == nullptr) found = rules;
+    }
+    return found;
+  }
+
+  Error nothing_about(const std::filesystem::path& capture) const {
+    const std::string name = capture.filename().string();
+    std::vector<std::string> known;
+    for (const auto& file : files_) {
+      for (auto& other : file.rules.captures()) known.push_back(std::move(other));
+    }
+    return {Errc::not_found, fmt::format("{}: no rule about {}{}", files_.front().path.string(), name,
+                                         did_you_mean(name, known))};
+  }
+
+ private:
+  struct File {
+    std::filesystem::path path;
+    detect::LabelRules rules;
+  };
+  std::vector<File> files_;
+};
+
 }  // namespace
 
 void LabelArguments::declare(Arguments& arguments) {
-  arguments.option("--labels", label_file, "Captures: the label file that says which flows are what");
+  arguments.option("--labels", label_files, "Captures: the label files that say which flows are what");
   arguments.option("--label", column, "Tables: the column with the label");
   arguments.option("--group", group, "Tables: a column whose equal rows stay on one side of the split");
   arguments.option("--merge", merge,
@@ -62,25 +106,21 @@ Result<data::LabelOptions> LabelArguments::options() const {
 Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, const LabelArguments& labels,
                                       const detect::PipelineOptions& options, const model::Schema& schema,
                                       int& status) {
-  if (labels.label_file.empty()) return Error{Errc::invalid, "captures need a label file: --labels FILE"};
-  const auto rules = detect::LabelRules::load(labels.label_file);
-  if (!rules) return rules.error();
+  const auto files = LabelFiles::load(labels.label_files);
+  if (!files) return files.error();
   const auto label_options = labels.options();
   if (!label_options) return label_options.error();
   const auto binding = detect::FlowBinding::bind(schema, options.meter.profile);
   if (!binding) return binding.error();
   for (const auto& input : inputs) {
-    if (rules->of(input) != nullptr) continue;
-    const std::string name = std::filesystem::path(input).filename().string();
-    return Error{Errc::not_found, fmt::format("{}: no rule about {}{}", labels.label_file, name,
-                                              did_you_mean(name, rules->captures()))};
+    if (files->of(input) == nullptr) return files->nothing_about(input);
   }
 
   const Merger merged(*label_options);
   detect::Pipeline pipeline(options);
   LabelledRows out;
   for (const auto& input : inputs) {
-    const auto* const of_capture = rules->of(input);
+    const auto* const of_capture = files->of(input);
     const auto take = [&](std::span<const flow::FlowRecord* const> records) {
       for (const auto* record : records) {
         const detect::LabelRule* const rule = of_capture->match(*record);

@@ -15,12 +15,12 @@
 // Labelled flows out of captures or tables, in the form that training and evaluation take.
 namespace nidus::cmd {
 
-// Where the labels stand: for captures in a label file, for tables in a column.
+// Where the labels stand: for captures in label files, for tables in a column.
 struct LabelArguments {
-  std::string label_file;          // --labels
-  std::string column;              // --label
-  std::string group;               // --group
-  std::vector<std::string> merge;  // --merge old=new,…
+  std::vector<std::string> label_files;  // --labels
+  std::string column;                    // --label
+  std::string group;                     // --group
+  std::vector<std::string> merge;        // --merge old=new,…
 
   void declare(Arguments& arguments);
   // Errc::invalid for a merge that is not "old=new".

@@ -141,6 +141,13 @@ class Reader {
   Errc code_ = Errc::corrupt;
 };
 
+// What is beyond a float is an infinity, as a model would see it.
+float to_float(double value) {
+  constexpr double kMax = std::numeric_limits<float>::max();
+  if (std::abs(value) > kMax) value = std::copysign(std::numeric_limits<double>::infinity(), value);
+  return static_cast<float>(value);
+}
+
 Json number_json(double value) {
   if (std::isnan(value)) return nullptr;
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
@@ -259,7 +266,7 @@ void read_golden(Reader& in, const Json& json, Manifest& manifest) {
             const Json* row = in.get(entry, where, "row", Json::value_t::array);
             if (row == nullptr) return;
             for (const double value : in.numbers(*row, Reader::join(where, "row"), Manifest::kColumnsMax)) {
-              golden.row.push_back(static_cast<float>(value));
+              golden.row.push_back(to_float(value));
             }
             if (in.ok() && golden.row.size() != manifest.schema.size()) {
               in.fail(Reader::join(where, "row"),
