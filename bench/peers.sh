@@ -62,7 +62,7 @@ for slice in 500000 20000; do
 done
 mkdir -p "$folder/out"
 
-cat >"$folder/nfstream.py" <<'END'
+cat >"$folder/count_flows.py" <<'END'
 import sys
 from nfstream import NFStreamer
 if __name__ == "__main__":
@@ -88,8 +88,8 @@ mkdir -p "$folder/out/nfpcapd"
 if [ -n "$python" ]; then
   py=$folder/venv/bin/python
   if [ -x "$py" ] && "$py" -c 'import nfstream' 2>/dev/null; then
-    runs+=("NFStream, without statistics (first 500,000 packets)|500000|$py $folder/nfstream.py $folder/slice500000.pcap plain")
-    runs+=("NFStream, with statistics (first 500,000 packets)|500000|$py $folder/nfstream.py $folder/slice500000.pcap statistics")
+    runs+=("NFStream, without statistics (first 500,000 packets)|500000|$py $folder/count_flows.py $folder/slice500000.pcap plain")
+    runs+=("NFStream, with statistics (first 500,000 packets)|500000|$py $folder/count_flows.py $folder/slice500000.pcap statistics")
   else absent+=("NFStream"); fi
   if [ -x "$folder/venv/bin/cicflowmeter" ]; then
     runs+=("Python cicflowmeter, to CSV (first 20,000 packets)|20000|$folder/venv/bin/cicflowmeter -f $folder/slice20000.pcap -c $folder/out/python.csv")
@@ -107,7 +107,7 @@ for round in $(seq "$rounds"); do
     rm -rf "$folder/out/argus" "$folder/out/python.csv" "$folder"/out/nfpcapd/*
     # shellcheck disable=SC2086 # a command line
     if timeout "$limit_seconds" taskset -c "$core" /usr/bin/time -o "$folder/out/time" -f '%e %U %S %M' \
-      $command >"$folder/out/stdout" 2>"$folder/out/stderr" </dev/null; then
+      $command >/dev/null 2>"$folder/out/stderr" </dev/null; then
       echo "$name|$count|$(tail -1 "$folder/out/time")" >>"$results"
     else
       echo "$name failed or took over $limit_seconds s: $(tail -1 "$folder/out/stderr")" >&2
