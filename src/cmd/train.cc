@@ -39,7 +39,8 @@ constexpr std::size_t kGoldenRows = 16;
 
 struct TrainArguments {
   std::vector<std::string> inputs, features, exclude;
-  std::string output, model = "forest", classes = "multi", name, version = "1", weights = "balanced";
+  std::string output, validate_on, model = "forest", classes = "multi", name, version = "1",
+                                   weights = "balanced";
   double fpr = 0.01, validation = 0.3;
   std::uint64_t seed = 1, trees = 100, depth = 0, min_leaf = 1, nodes_max = 0, rounds = 200,
                 rows_per_class = 0;
@@ -59,6 +60,10 @@ struct TrainArguments {
                      0.5);
     arguments.option("--validation", validation,
                      "Share of the rows kept from training for threshold and figures", 0.05, 0.9);
+    arguments.option(
+        "--validate-on", validate_on,
+        "Validation rows come only from groups whose names begin so: those most like the site to "
+        "be watched");
     arguments.option("--features", features, "Only these columns, by any of their names");
     arguments.option("--exclude", exclude,
                      "All columns but these (beside what is never learnt from: who and when)");
@@ -219,9 +224,31 @@ Result<Parts> split(const Material& material, const data::Labels& labels, const 
   const auto& groups = material.rows.groups;
   const bool grouped =
       std::any_of(groups.begin(), groups.end(), [](auto group) { return group != data::kMissing; });
-  const auto rows = grouped ? data::grouped_split(labels.codes, groups, options)
-                            : data::stratified_split(labels.codes, options);
+  // Rows of other groups than those to validate on are only learnt from.
+  std::vector<std::size_t> divided, learnt_from;
+  std::vector<std::uint32_t> codes, their_groups;
+  for (std::size_t row = 0; row < labels.codes.size(); ++row) {
+    const bool named = grouped && groups[row] != data::kMissing;
+    if (!given.validate_on.empty() &&
+        !(named && material.rows.group_names[groups[row]].starts_with(given.validate_on))) {
+      learnt_from.push_back(row);
+      continue;
+    }
+    divided.push_back(row);
+    codes.push_back(labels.codes[row]);
+    if (grouped) their_groups.push_back(groups[row]);
+  }
+  if (divided.empty()) {
+    return Error{Errc::not_found, fmt::format("no group's name begins with '{}'", given.validate_on)};
+  }
+  auto rows =
+      grouped ? data::grouped_split(codes, their_groups, options) : data::stratified_split(codes, options);
   if (!rows) return rows.error();
+  for (auto* part : {&rows->train, &rows->validation}) {
+    for (auto& row : *part) row = divided[row];
+  }
+  rows->train.insert(rows->train.end(), learnt_from.begin(), learnt_from.end());
+  std::sort(rows->train.begin(), rows->train.end());
   learn::Dataset all;
   all.schema = material.schema;
   all.classes = labels.classes;
