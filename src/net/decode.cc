@@ -12,8 +12,12 @@ namespace {
 using internal::Rest;
 using internal::Walk;
 
+// Copied instead of assigned from {}, which GCC 12 builds aside with "rep stos": ten times the instructions'
+// time.
+constexpr Packet kBlank;
+
 Fault walk_frame(Walk& walk, const Frame& frame) {
-  walk.packet = {};
+  walk.packet = kBlank;
   walk.packet.time = frame.time;
   const auto captured = static_cast<std::uint32_t>(frame.bytes.size());
   const std::uint32_t wire = std::max(captured, frame.wire_bytes);

@@ -26,7 +26,7 @@ Fault walk_tcp(Walk& walk, Rest rest) {
   Packet& packet = walk.packet;
   if (rest.wire < kTcpBytes && !is_front_part(walk)) return Fault::bad_length;
   if (!rest.has(4)) return Fault::truncated;
-  std::uint8_t copy[kTcpBytes] = {};
+  std::uint8_t copy[kTcpBytes];
   const std::uint8_t* header = rest.at;
   std::uint32_t header_bytes = 0;
   if (rest.has(kTcpBytes)) [[likely]] {
@@ -37,6 +37,7 @@ Fault walk_tcp(Walk& walk, Rest rest) {
       header_bytes = std::clamp(header_bytes, kTcpBytes, rest.wire);
     }
   } else {
+    std::memset(copy, 0, sizeof copy);
     std::memcpy(copy, header, rest.captured);
     header = copy;
     header_bytes = std::min(std::max(kTcpBytes, std::uint32_t{header[12]} >> 4 << 2), rest.wire);

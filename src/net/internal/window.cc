@@ -9,6 +9,7 @@ namespace nidus::net::internal {
 namespace {
 
 constexpr std::size_t kReadChunk = std::size_t{1} << 17;
+constexpr std::size_t kBufferBytes = Window::kLookAheadMax + kReadChunk;
 
 }  // namespace
 
@@ -16,8 +17,8 @@ Window::Window(std::span<const std::uint8_t> memory)
     : at_(memory.data()), end_(memory.data() + memory.size()), base_(memory.data()) {}
 
 Window::Window(std::unique_ptr<ByteSource> source)
-    : source_(std::move(source)), buffer_(kLookAheadMax + kReadChunk) {
-  at_ = end_ = base_ = buffer_.data();
+    : source_(std::move(source)), buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(kBufferBytes)) {
+  at_ = end_ = base_ = buffer_.get();
 }
 
 Window::Have Window::more(std::size_t count) {
@@ -26,13 +27,13 @@ Window::Have Window::more(std::size_t count) {
 
   passed_ = offset();
   const std::size_t kept = visible();
-  if (kept > 0) std::memmove(buffer_.data(), at_, kept);
-  at_ = base_ = loaded_ = buffer_.data();
+  if (kept > 0) std::memmove(buffer_.get(), at_, kept);
+  at_ = base_ = loaded_ = buffer_.get();
   end_ = at_ + kept;
   while (visible() < count) {
     const std::size_t filled = visible();
     std::size_t got = 0;
-    switch (source_->read(std::span(buffer_).subspan(filled, kReadChunk), got)) {
+    switch (source_->read({buffer_.get() + filled, kReadChunk}, got)) {
       case ByteSource::Got::bytes:
         end_ += got;
         break;
@@ -63,9 +64,9 @@ void Window::unpack(Packing packing, std::uint64_t bytes_max) {
     source_ = unpacking_source(packing, std::span(at_, visible()), std::move(source_), bytes_max);
   } else {
     source_ = unpacking_source(packing, {}, memory_source({at_, visible()}), bytes_max);
-    buffer_.resize(kLookAheadMax + kReadChunk);
+    buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(kBufferBytes);
   }
-  at_ = end_ = base_ = buffer_.data();
+  at_ = end_ = base_ = buffer_.get();
   passed_ = 0;
 }
 

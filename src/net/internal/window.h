@@ -2,9 +2,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
-#include <vector>
 
 #include "net/internal/byte_source.h"
 
@@ -73,7 +71,8 @@ class Window {
   std::uint64_t passed_ = 0;            // bytes skipped before base_
 
   std::unique_ptr<ByteSource> source_;  // none: the memory is all there is
-  std::vector<std::uint8_t> buffer_;
+  std::unique_ptr<std::uint8_t[]>
+      buffer_;  // kBufferBytes, if there is a source; untouched pages cost nothing
 };
 
 }  // namespace nidus::net::internal
