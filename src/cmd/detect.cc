@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -139,14 +140,15 @@ class Run {
       judge_.emplace(std::move(*judge));
     }
     std::uint64_t number = 0;
+    // Whoever watches a pipe wants to know now.
+    const bool live = !std::filesystem::is_regular_file(input);
     const CaptureRun run = run_capture(*pipeline_, input, [&](Records records) {
       const auto verdicts = judge_->judge(records);
       bool more = true;
       for (std::size_t i = 0; i < records.size() && more; ++i) {
         more = note(detect::subject_of(*records[i], input, ++number), verdicts[i]);
       }
-      // A pipe is read by somebody who wants to know now.
-      if (input == "-") flush();
+      if (live) flush();
       return more;
     });
     if (run.statistics.captures != 0) {

@@ -42,7 +42,8 @@ class Output {
   Output& operator=(Output&&) = delete;
   ~Output();
 
-  // False if nothing more can be written: the reader of a pipe has gone, or the system refused.
+  // Hands the bytes to the system at once, so they should be many. False if nothing more can be written: the
+  // reader of a pipe has gone, or the system refused.
   bool write(std::string_view bytes);
 
   // Whoever read our standard output has closed it. Not an error: `nidus flows … | head`.

@@ -12,8 +12,45 @@ namespace {
 
 constexpr std::size_t kPackets = 200'000;
 
+constexpr std::size_t kPacketsPerFlow = 30;  // as in the usual captures of campus networks
+constexpr std::size_t kFlowsAtOnce = 2000;
+
+// Whole TCP connections, many at once: opened, data mostly from the server, closed.
+CaptureBuilder connections(std::uint64_t seed) {
+  CaptureBuilder capture;
+  Random random(seed);
+  struct Live {
+    std::string client, server;
+    std::uint16_t port = 0;
+    std::size_t packets = kPacketsPerFlow;
+  };
+  std::vector<Live> live(kFlowsAtOnce);
+  for (auto& flow : live) flow.packets = 3 + random.below(kPacketsPerFlow - 3);
+  for (std::size_t i = 0; i < kPackets; ++i) {
+    Live& flow = live[random.below(live.size())];
+    if (flow.client.empty() || flow.packets == kPacketsPerFlow) {
+      flow.client = "10.1." + std::to_string(random.below(64)) + "." + std::to_string(random.below(256));
+      flow.server = "192.168.0." + std::to_string(random.below(100));
+      flow.port = static_cast<std::uint16_t>(1024 + random.below(60000));
+      flow.packets = 0;
+    }
+    const std::size_t at = flow.packets++;
+    const bool opening = at < 2, closing = at + 3 >= kPacketsPerFlow,
+               reverse = at == 1 || (!opening && at % 3 != 0);
+    const std::string_view flags = at == 0 ? "S" : at == 1 ? "SA" : closing ? "FA" : "PA";
+    const std::size_t payload = opening || closing ? 0 : reverse ? 1200 : 200;
+    capture.at(1'700'000'000'000'000 + static_cast<std::int64_t>(i) * 20);
+    if (reverse) {
+      capture.tcp(flow.server, 443, flow.client, flow.port, flags, payload);
+    } else {
+      capture.tcp(flow.client, flow.port, flow.server, 443, flags, payload);
+    }
+  }
+  return capture;
+}
+
 const CaptureBuilder& capture() {
-  static const CaptureBuilder built = random_capture(1, kPackets, 300, 1600, 50);
+  static const CaptureBuilder built = connections(1);
   return built;
 }
 

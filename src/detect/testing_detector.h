@@ -4,10 +4,13 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "detect/detector.h"
+#include "detect/subject.h"
 #include "model/forest.h"
+#include "net/address.h"
 
 namespace nidus::detect {
 
@@ -48,6 +51,29 @@ inline Manifest classes_manifest(double threshold) {
   manifest.labels = {"benign", "dos", "scan"};
   manifest.threshold.value = threshold;
   return manifest;
+}
+
+// Tells scans from the rest.
+inline Detector scan_detector() {
+  return *Detector::make(classes_manifest(0.5), {classes_model({1, 0, 0}, {0, 0, 1})});
+}
+
+inline constexpr Verdict kScan{2, 0.75, 0.875}, kBenign{0, 0.9, 0.125};
+
+inline Subject flow(std::string_view from, std::string_view to, std::uint16_t to_port,
+                    std::int64_t start_us = 1'700'000'000'123'456) {
+  Subject subject;
+  subject.input = "day.pcap";
+  subject.number = 7;
+  subject.has_addresses = true;
+  const auto source = net::parse_address(from), destination = net::parse_address(to);
+  subject.tuple = {source->address,    destination->address, 4000, to_port,
+                   net::protocol::tcp, source->version,      0};
+  subject.start_us = start_us;
+  subject.last_us = start_us + 1'000'000;
+  subject.packets[0] = 3;
+  subject.bytes[0] = 100;
+  return subject;
 }
 
 }  // namespace nidus::detect

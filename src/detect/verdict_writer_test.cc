@@ -6,9 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/csv.h"
-#include "detect/summary.h"
 #include "detect/testing_detector.h"
-#include "net/address.h"
 
 namespace nidus::detect {
 namespace {
@@ -16,28 +14,8 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-Detector detector() { return *Detector::make(classes_manifest(0.5), {classes_model({1, 0, 0}, {0, 0, 1})}); }
-
-Subject flow(std::string_view from, std::string_view to, std::uint16_t to_port,
-             std::int64_t start_us = 1'700'000'000'123'456) {
-  Subject subject;
-  subject.input = "day.pcap";
-  subject.number = 7;
-  subject.has_addresses = true;
-  const auto source = net::parse_address(from), destination = net::parse_address(to);
-  subject.tuple = {source->address,    destination->address, 4000, to_port,
-                   net::protocol::tcp, source->version,      0};
-  subject.start_us = start_us;
-  subject.last_us = start_us + 1'000'000;
-  subject.packets[0] = 3;
-  subject.bytes[0] = 100;
-  return subject;
-}
-
-const Verdict kScan{2, 0.75, 0.875}, kBenign{0, 0.9, 0.125};
-
 std::string written(VerdictFormat format, const Subject& subject, const Verdict& verdict) {
-  const Detector judged_by = detector();
+  const Detector judged_by = scan_detector();
   VerdictWriter writer({format, false, false}, judged_by);
   std::string out;
   writer.verdict(subject, verdict, out);
@@ -70,7 +48,7 @@ TEST(VerdictWriterTest, WhatIsBenignIsNoAlert) {
 }
 
 TEST(VerdictWriterTest, CsvIsReadBackAsItWasMeant) {
-  const Detector judged_by = detector();
+  const Detector judged_by = scan_detector();
   VerdictWriter writer({VerdictFormat::csv, false, false}, judged_by);
   std::string text;
   writer.header(text);
@@ -111,60 +89,6 @@ TEST(VerdictWriterTest, ATableRowIsForPeople) {
 TEST(VerdictWriterTest, TheSameFlowHasTheSameNumber) {
   EXPECT_EQ(flow_number(flow("10.0.0.1", "10.0.0.2", 22)), flow_number(flow("10.0.0.1", "10.0.0.2", 22)));
   EXPECT_NE(flow_number(flow("10.0.0.1", "10.0.0.2", 22)), flow_number(flow("10.0.0.1", "10.0.0.2", 23)));
-}
-
-TEST(SubjectTest, RowsOfFlowTablesKnowTheirFlow) {
-  const auto table = data::parse_csv(
-      "src_ip,src_port,dst_ip,dst_port,protocol,timestamp,flow_duration,fwd_pkts,bwd_pkts\n"
-      "10.0.0.1,4000,10.0.0.2,22,6,2023-11-14T22:13:20.123456Z,1000000,3,2\n"
-      "nobody,4000,10.0.0.2,22,6,yesterday,0,1,0\n");
-  ASSERT_TRUE(table);
-  const TableSubjects subjects(*table, "rows.csv");
-  const Subject first = subjects.at(0);
-  EXPECT_EQ(source_text(first), "10.0.0.1:4000");
-  EXPECT_EQ(destination_text(first), "10.0.0.2:22");
-  EXPECT_EQ(first.start_us, 1'700'000'000'123'456);
-  EXPECT_EQ(first.last_us, 1'700'000'001'123'456);
-  EXPECT_EQ(first.packets_both(), 5u);
-  EXPECT_FALSE(subjects.at(1).has_addresses);
-  EXPECT_FALSE(subjects.at(1).start_us);
-}
-
-TEST(SummaryTest, CountsByLabelAndRanksSources) {
-  const Detector judged_by = detector();
-  VerdictSummary summary(judged_by);
-  for (std::uint16_t port = 1; port <= 30; ++port) summary.add(flow("10.0.0.9", "10.0.0.2", port), kScan);
-  summary.add(flow("10.0.0.8", "10.0.0.2", 80), kScan);
-  for (int i = 0; i < 69; ++i) summary.add(flow("10.0.0.1", "10.0.0.2", 443), kBenign);
-  EXPECT_EQ(summary.flows(), 100u);
-  EXPECT_EQ(summary.attacks(), 31u);
-  const std::string text = summary.to_text({});
-  EXPECT_THAT(text, HasSubstr("31 of 100 flows look like attacks"));
-  EXPECT_THAT(text, HasSubstr("31.0 %"));
-  EXPECT_THAT(text, HasSubstr("10.0.0.9  -> 10.0.0.2, 30 ports"));
-  EXPECT_THAT(text, HasSubstr("10.0.0.8  -> 10.0.0.2:80"));
-  EXPECT_LT(text.find("10.0.0.9"), text.find("10.0.0.8"));
-  EXPECT_THAT(text, Not(HasSubstr("dos")));
-  const auto json = nlohmann::json::parse(summary.to_json(1));
-  EXPECT_EQ(json["attacks"], 31);
-  EXPECT_EQ(json["labels"][0]["label"], "scan");
-  EXPECT_EQ(json["labels"][0]["sources"], 2);
-  EXPECT_EQ(json["labels"][0]["top_sources"].size(), 1u);
-}
-
-TEST(SummaryTest, AFloodOfSourcesStaysInItsBounds) {
-  const Detector judged_by = detector();
-  SummaryOptions options;
-  options.sources_max = 10;
-  VerdictSummary summary(judged_by, options);
-  for (int i = 0; i < 200; ++i) summary.add(flow("10.0.0." + std::to_string(i), "10.1.0.1", 80), kScan);
-  EXPECT_EQ(nlohmann::json::parse(summary.to_json(99))["labels"][0]["flows_of_uncounted_sources"], 190);
-  EXPECT_THAT(summary.to_text({}), HasSubstr("over 5 more"));
-}
-
-TEST(SummaryTest, NothingAtAll) {
-  const Detector judged_by = detector();
-  EXPECT_THAT(VerdictSummary(judged_by).to_text({}), HasSubstr("None of 0 flows"));
 }
 
 }  // namespace

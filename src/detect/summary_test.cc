@@ -1,0 +1,54 @@
+#include "detect/summary.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "detect/testing_detector.h"
+
+namespace nidus::detect {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(SummaryTest, CountsByLabelAndRanksSources) {
+  const Detector judged_by = scan_detector();
+  VerdictSummary summary(judged_by);
+  for (std::uint16_t port = 1; port <= 30; ++port) summary.add(flow("10.0.0.9", "10.0.0.2", port), kScan);
+  summary.add(flow("10.0.0.8", "10.0.0.2", 80), kScan);
+  for (int i = 0; i < 69; ++i) summary.add(flow("10.0.0.1", "10.0.0.2", 443), kBenign);
+  EXPECT_EQ(summary.flows(), 100u);
+  EXPECT_EQ(summary.attacks(), 31u);
+  const std::string text = summary.to_text({});
+  EXPECT_THAT(text, HasSubstr("31 of 100 flows look like attacks"));
+  EXPECT_THAT(text, HasSubstr("31.0 %"));
+  EXPECT_THAT(text, HasSubstr("10.0.0.9  -> 10.0.0.2, 30 ports"));
+  EXPECT_THAT(text, HasSubstr("10.0.0.8  -> 10.0.0.2:80"));
+  EXPECT_LT(text.find("10.0.0.9"), text.find("10.0.0.8"));
+  EXPECT_THAT(text, Not(HasSubstr("dos")));
+  const auto json = nlohmann::json::parse(summary.to_json(1));
+  EXPECT_EQ(json["attacks"], 31);
+  EXPECT_EQ(json["labels"][0]["label"], "scan");
+  EXPECT_EQ(json["labels"][0]["sources"], 2);
+  EXPECT_EQ(json["labels"][0]["top_sources"].size(), 1u);
+}
+
+TEST(SummaryTest, AFloodOfSourcesStaysInItsBounds) {
+  const Detector judged_by = scan_detector();
+  SummaryOptions options;
+  options.sources_max = 10;
+  VerdictSummary summary(judged_by, options);
+  for (int i = 0; i < 200; ++i) summary.add(flow("10.0.0." + std::to_string(i), "10.1.0.1", 80), kScan);
+  EXPECT_EQ(nlohmann::json::parse(summary.to_json(99))["labels"][0]["flows_of_uncounted_sources"], 190);
+  EXPECT_THAT(summary.to_text({}), HasSubstr("over 5 more"));
+}
+
+TEST(SummaryTest, NothingAtAll) {
+  const Detector judged_by = scan_detector();
+  EXPECT_THAT(VerdictSummary(judged_by).to_text({}), HasSubstr("None of 0 flows"));
+}
+
+}  // namespace
+}  // namespace nidus::detect
