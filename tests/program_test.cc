@@ -276,6 +276,8 @@ TEST_F(ProgramTest, WrongTablesAndDetectorsAreBadInput) {
   Outcome outcome = nidus("detect other.csv --detector office");
   EXPECT_EQ(outcome.status, 3);
   EXPECT_THAT(outcome.err, HasSubstr("other.csv: no column 'dst_port'"));
+  write("rowless.csv", "duration,service\n");
+  EXPECT_EQ(nidus("detect rowless.csv --detector office").status, 3);
   write("ragged.csv", "a,b\n1,2\n1,2,3\n");
   EXPECT_EQ(nidus("detect ragged.csv --detector office").status, 3);
   EXPECT_EQ(nidus("detect missing.csv --detector office").status, 3);

@@ -185,9 +185,11 @@ class Run {
         status = kBadInput;
         break;
       }
-      if (table->rows() == 0) break;
+      if (table->rows() == 0 && rows > 0) break;
+      // Also with no row at all: a table that lacks a column is no table without attacks.
       if (auto done = judge_rows(*table, input, rows); !done)
         return complain(std::move(done).error().within(input));
+      if (table->rows() == 0) break;
       rows += table->rows();
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();

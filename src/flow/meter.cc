@@ -71,9 +71,10 @@ struct Meter::Impl {
     }
     const std::uint64_t seed = options.hash_seed ? *options.hash_seed : random_seed();
     for (std::size_t i = 0; i < kShards; ++i) {
-      shards[i].table =
-          std::make_unique<FlowTable>(options, rules, seed, share(options.flows_max),
-                                      share(options.one_packet_flows_max), share(options.remainders_max));
+      // A flow's second packet needs a place whatever the limit.
+      shards[i].table = std::make_unique<FlowTable>(
+          options, rules, seed, share(std::max<std::size_t>(options.flows_max, 1)),
+          share(options.one_packet_flows_max), share(options.remainders_max));
     }
   }
 

@@ -342,6 +342,15 @@ TEST(Meter, EvictionsAreTheSameInEveryRun) {
   EXPECT_EQ(texts(Profile::native, meter_in_blocks(options, packets, 256)), first);
 }
 
+TEST(Meter, NoRoomAtAllIsRoomForOneFlowInEachShard) {
+  MeterOptions options;
+  options.flows_max = 0;
+  options.one_packet_flows_max = 0;
+  std::uint64_t counted = 0;
+  for (const auto& record : meter_all(options, random_traffic(10, 500))) counted += record.packets();
+  EXPECT_EQ(counted, 500u);
+}
+
 TEST(Meter, RetransmissionsAreWhatWasSentBefore) {
   const auto segment = [](std::int64_t t, std::uint32_t sequence, std::uint32_t length) {
     net::Packet p = tcp(t, kA, kB, "A", length);
