@@ -1,6 +1,6 @@
 // Runs a fuzz target over the files and folders given as arguments, so that the corpus and every crash ever
-// found are ordinary tests with every compiler. A folder that does not exist or is empty is a failure: a corpus
-// test that replays nothing would pass for ever.
+// found are ordinary tests with every compiler. A folder that does not exist or is empty is a failure: a
+// corpus test that replays nothing would pass for ever.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>

@@ -14,7 +14,8 @@ namespace {
 
 Error system_error(const std::filesystem::path& path, const char* what) {
   const int code = errno;
-  return {code == ENOENT ? Errc::not_found : Errc::io, path.string() + ": " + what + ": " + std::strerror(code)};
+  return {code == ENOENT ? Errc::not_found : Errc::io,
+          path.string() + ": " + what + ": " + std::strerror(code)};
 }
 
 // Closes a file descriptor when it goes out of scope.

@@ -11,11 +11,12 @@ namespace nidus {
 namespace {
 
 constexpr char kPairs[] =
-    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354"
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051"
+    "525354"
     "55565758596061626364656667686970717273747576777879808182838485868788899091929394959697989900";
 
-// Two digits a step, from the end; measured here at half the time of std::to_chars for the small counts that fill
-// most cells of a flow record.
+// Two digits a step, from the end; measured here at half the time of std::to_chars for the small counts that
+// fill most cells of a flow record.
 char* write_unsigned(char* out, std::uint64_t value) {
   char digits[20];
   char* at = digits + sizeof digits;
@@ -94,8 +95,9 @@ std::optional<double> parse_number(std::string_view text) {
   if (fault == std::errc::result_out_of_range) {
     // from_chars leaves the value alone here. A negative exponent means too small, otherwise too large.
     const auto exponent = text.find_first_of("eE");
-    const bool tiny = exponent != std::string_view::npos ? text.substr(exponent).find('-') != std::string_view::npos
-                                                         : text.front() == '0' || text.front() == '.';
+    const bool tiny = exponent != std::string_view::npos
+                          ? text.substr(exponent).find('-') != std::string_view::npos
+                          : text.front() == '0' || text.front() == '.';
     value = tiny ? 0.0 : std::numeric_limits<double>::infinity();
   }
   return negative ? -value : value;

@@ -53,8 +53,8 @@ struct KddOptions {
   // The published files have rates of two decimals. Train and serve with the same setting.
   bool round_rates = true;
 
-  // Responders remembered, least recently used out and counted: about 1.6 KiB each, and 16 bytes for each of their
-  // records of the last 2 s (at most 511).
+  // Responders remembered, least recently used out and counted: about 1.6 KiB each, and 16 bytes for each of
+  // their records of the last 2 s (at most 511).
   std::size_t responders_max = 1u << 15;
 };
 

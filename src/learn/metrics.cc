@@ -184,7 +184,8 @@ Interval wilson(std::uint64_t successes, std::uint64_t trials, double z) {
   const double reach = z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
   const double scale = 1 + z * z / n;
   // At the ends the bounds are 0 and 1 exactly, which rounding would miss.
-  return {successes == 0 ? 0.0 : (middle - reach) / scale, successes == trials ? 1.0 : (middle + reach) / scale};
+  return {successes == 0 ? 0.0 : (middle - reach) / scale,
+          successes == trials ? 1.0 : (middle + reach) / scale};
 }
 
 }  // namespace nidus::learn

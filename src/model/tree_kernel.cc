@@ -12,11 +12,11 @@
 // to be fast is to have many walks under way. The scalar kernel keeps sixteen, each step one load of a whole
 // node and one of a value; the AVX2 kernel keeps four times eight in lanes, with three gathers a step.
 //
-// Which is faster depends on how a processor gathers. Measured on a Zen 3 at 2.4 GHz that others used as well, 100
-// trees on 80 inputs, best ns for a row and tree: depth 6 scalar 6.0 and AVX2 13.6, depth 13 scalar 45 and AVX2 67.
-// With eight walks instead of sixteen, 6.0 and 66. Rows turned feature by feature gained nothing (6.6 and 69), nor did
-// AVX2 on perfect trees whose upper nodes lie in registers (7.5). So AVX2 is taken on Intel's processors only, whose
-// gathers are said to be faster; that is not measured here.
+// Which is faster depends on how a processor gathers. Measured on a Zen 3 at 2.4 GHz that others used as
+// well, 100 trees on 80 inputs, best ns for a row and tree: depth 6 scalar 6.0 and AVX2 13.6, depth 13 scalar
+// 45 and AVX2 67. With eight walks instead of sixteen, 6.0 and 66. Rows turned feature by feature gained
+// nothing (6.6 and 69), nor did AVX2 on perfect trees whose upper nodes lie in registers (7.5). So AVX2 is
+// taken on Intel's processors only, whose gathers are said to be faster; that is not measured here.
 //
 // Trees of a forest are deep and lopsided: most rows arrive long before the deepest leaf is possible. Since a
 // walk that has arrived stays where it is, a group is done when a step moved none of its walks; this is asked
