@@ -10,8 +10,8 @@
 
 namespace nidus {
 
-// A regular file mapped read-only. The bytes live as long as the object. A file that another process truncates
-// while it is mapped raises SIGBUS on access, as with every mapped file.
+// A regular file mapped read-only. The bytes live as long as the object. A file that another process
+// truncates while it is mapped raises SIGBUS on access, as with every mapped file.
 class MappedFile {
  public:
   static Result<MappedFile> open(const std::filesystem::path& path);

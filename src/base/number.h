@@ -21,8 +21,8 @@ char* write_number(char* out, double value);
 char* write_number(char* out, std::int64_t value);
 char* write_number(char* out, std::uint64_t value);
 
-// The whole text as a number, blanks around it allowed: decimal or exponent, and inf, infinity, nan in any case
-// with a sign. Nothing for anything else; a magnitude beyond double becomes an infinity or zero.
+// The whole text as a number, blanks around it allowed: decimal or exponent, and inf, infinity, nan in any
+// case with a sign. Nothing for anything else; a magnitude beyond double becomes an infinity or zero.
 std::optional<double> parse_number(std::string_view text);
 
 // The whole text as a whole number.

@@ -4,8 +4,8 @@
 
 namespace nidus {
 
-// xoshiro256** by D. Blackman and S. Vigna (2018), seeded by splitmix64. The same numbers for a seed with every
-// compiler and library, which std's distributions do not promise. Not for secrets.
+// xoshiro256** by D. Blackman and S. Vigna (2018), seeded by splitmix64. The same numbers for a seed with
+// every compiler and library, which std's distributions do not promise. Not for secrets.
 class Random {
   __extension__ using uint128 = unsigned __int128;
 

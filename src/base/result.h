@@ -32,24 +32,42 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}        // NOLINT: implicit by design
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}    // NOLINT: implicit by design
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit by design
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit by design
 
   bool has_value() const { return state_.index() == 0; }
   explicit operator bool() const { return has_value(); }
 
-  T& value() & { CHECK(has_value()); return std::get<0>(state_); }
-  const T& value() const& { CHECK(has_value()); return std::get<0>(state_); }
-  T&& value() && { CHECK(has_value()); return std::get<0>(std::move(state_)); }
+  T& value() & {
+    CHECK(has_value());
+    return std::get<0>(state_);
+  }
+  const T& value() const& {
+    CHECK(has_value());
+    return std::get<0>(state_);
+  }
+  T&& value() && {
+    CHECK(has_value());
+    return std::get<0>(std::move(state_));
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  Error& error() & { CHECK(!has_value()); return std::get<1>(state_); }
-  const Error& error() const& { CHECK(!has_value()); return std::get<1>(state_); }
-  Error&& error() && { CHECK(!has_value()); return std::get<1>(std::move(state_)); }
+  Error& error() & {
+    CHECK(!has_value());
+    return std::get<1>(state_);
+  }
+  const Error& error() const& {
+    CHECK(!has_value());
+    return std::get<1>(state_);
+  }
+  Error&& error() && {
+    CHECK(!has_value());
+    return std::get<1>(std::move(state_));
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -64,9 +82,18 @@ class [[nodiscard]] Result<void> {
 
   bool has_value() const { return ok_; }
   explicit operator bool() const { return ok_; }
-  Error& error() & { CHECK(!ok_); return error_; }
-  const Error& error() const& { CHECK(!ok_); return error_; }
-  Error&& error() && { CHECK(!ok_); return std::move(error_); }
+  Error& error() & {
+    CHECK(!ok_);
+    return error_;
+  }
+  const Error& error() const& {
+    CHECK(!ok_);
+    return error_;
+  }
+  Error&& error() && {
+    CHECK(!ok_);
+    return std::move(error_);
+  }
 
  private:
   Error error_;
