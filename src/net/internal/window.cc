@@ -28,7 +28,7 @@ Window::Have Window::more(std::size_t count) {
   passed_ = offset();
   const std::size_t kept = visible();
   if (kept > 0) std::memmove(buffer_.get(), at_, kept);
-  at_ = base_ = loaded_ = buffer_.get();
+  at_ = base_ = buffer_.get();
   end_ = at_ + kept;
   while (visible() < count) {
     const std::size_t filled = visible();

@@ -39,13 +39,12 @@ class Window {
   std::size_t visible() const { return static_cast<std::size_t>(end_ - at_); }
   void skip(std::size_t visible_bytes) { at_ += visible_bytes; }
 
-  // Starts loading the next kAhead bytes into the cache. Records are a cache miss apart, each known only from
-  // the one before it; asking for all lines between costs less than waiting for one (measured on 820-byte
-  // packets: 2,000,000 headers in 0.23 s instead of 0.39).
-  void load_ahead() {
-    if (loaded_ < at_) loaded_ = at_;
-    for (const std::uint8_t* const to = at_ + kAhead; loaded_ < to; loaded_ += 64)
-      __builtin_prefetch(loaded_);
+  // Starts loading the next header and the front of its frame into the first-level cache, while the caller
+  // works on this one. The rest of the buffer is in the second-level cache already: asking for all of it
+  // costs 10 to 30 ns a frame and gains nothing.
+  void load_ahead() const {
+    __builtin_prefetch(at_);
+    __builtin_prefetch(at_ + 64);
   }
 
   // Skips any number of bytes, lowering `count` by what has been skipped so far.
@@ -58,7 +57,6 @@ class Window {
   // From here on, what the bytes unpack to. Offsets start again at 0.
   void unpack(Packing packing, std::uint64_t bytes_max);
 
-  static constexpr std::size_t kAhead = 3072;
   static constexpr std::size_t kLookAheadMax = (1 << 20) + 64;
 
  private:
@@ -66,13 +64,12 @@ class Window {
 
   const std::uint8_t* at_ = nullptr;
   const std::uint8_t* end_ = nullptr;
-  const std::uint8_t* loaded_ = nullptr;
   const std::uint8_t* base_ = nullptr;  // at_ when passed_ was counted
   std::uint64_t passed_ = 0;            // bytes skipped before base_
 
   std::unique_ptr<ByteSource> source_;  // none: the memory is all there is
-  std::unique_ptr<std::uint8_t[]>
-      buffer_;  // kBufferBytes, if there is a source; untouched pages cost nothing
+  // If there is a source. Not cleared: pages that are never touched cost nothing.
+  std::unique_ptr<std::uint8_t[]> buffer_;
 };
 
 }  // namespace nidus::net::internal
