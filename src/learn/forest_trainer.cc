@@ -107,6 +107,7 @@ class Assembly {
       nodes_.push_back(from.left == 0
                            ? Node::leaf(i, number_of(tree.shares.data() + std::size_t{from.leaf} * width_))
                            : Node::inner(from.threshold, from.feature, from.left));
+      weights_.push_back(from.cover);
     }
     if (nodes_.size() > 0x7fffffffu) return Error{Errc::unsupported, "more than 2^31 nodes in a forest"};
     if (leaves_.size() / width_ > Node::kLeavesMax) {
@@ -122,6 +123,7 @@ class Assembly {
     model::TreeSet::Parts parts;
     parts.inputs = inputs;
     parts.width = width_;
+    parts.covers = model::TreeSet::pack_covers(nodes_, roots_, weights_);
     parts.nodes = std::move(nodes_);
     parts.roots = std::move(roots_);
     parts.leaves = std::move(leaves_);
@@ -142,6 +144,7 @@ class Assembly {
   std::vector<Node> nodes_;
   std::vector<std::uint32_t> roots_;
   std::vector<float> leaves_;
+  std::vector<float> weights_;  // of each node
   std::unordered_map<std::string, std::size_t> numbers_;
 };
 

@@ -263,6 +263,7 @@ bool TreeGrower::search_few(std::size_t begin, std::size_t end, std::size_t feat
 
 void TreeGrower::make_leaf(std::size_t node, GrownTree& tree) {
   const std::size_t width = classes_ == 2 ? 1 : classes_;
+  tree.nodes[node].cover = static_cast<float>(total_);
   tree.nodes[node].leaf = static_cast<std::uint32_t>(tree.shares.size() / width);
   for (std::size_t i = 0; i < width; ++i) {
     const double weight = totals_[classes_ == 2 ? 1 : i];

@@ -28,14 +28,15 @@ class Trees {
     const auto features = tree.at("split_indices").get<std::vector<int>>();
     const auto conditions = tree.at("split_conditions").get<std::vector<float>>();
     const auto types = tree.at("split_type").get<std::vector<int>>();
+    const auto hessians = tree.at("sum_hessian").get<std::vector<float>>();
     // Booleans in some versions, numbers in others.
     std::vector<bool> default_left;
     for (const auto& flag : tree.at("default_left")) {
       default_left.push_back(flag.is_boolean() ? flag.get<bool>() : flag.get<int>() != 0);
     }
     const std::size_t count = lefts.size();
-    for (const std::size_t size :
-         {rights.size(), features.size(), conditions.size(), types.size(), default_left.size()}) {
+    for (const std::size_t size : {rights.size(), features.size(), conditions.size(), types.size(),
+                                   default_left.size(), hessians.size()}) {
       if (size != count || count == 0) return unexpected("the arrays of a tree differ in length");
     }
     if (count > Node::kNodesMax) return unexpected("a tree with too many nodes");
@@ -45,6 +46,7 @@ class Trees {
     for (std::size_t at = 0; at < source.size(); ++at) {
       const std::size_t from = source[at];
       const int left = lefts[from], right = rights[from];
+      weights_.push_back(std::max(hessians[from], 0.0f));
       if (left < 0) {
         nodes_.push_back(Node::leaf(at, leaf_number(conditions[from])));
         continue;
@@ -74,6 +76,7 @@ class Trees {
       for (const auto node : missing_right_) bits[node / 64] |= std::uint64_t{1} << (node % 64);
       parts.missing_right = std::move(bits);
     }
+    parts.covers = model::TreeSet::pack_covers(nodes_, roots_, weights_);
     parts.nodes = std::move(nodes_);
     parts.roots = std::move(roots_);
     parts.leaves = std::move(leaves_);
@@ -91,6 +94,7 @@ class Trees {
   std::vector<Node> nodes_;
   std::vector<std::uint32_t> roots_ = {0};
   std::vector<float> leaves_;
+  std::vector<float> weights_;  // sums of the hessian, one a node
   std::vector<std::size_t> missing_right_;
   std::unordered_map<std::uint32_t, std::size_t> leaf_numbers_;
 };

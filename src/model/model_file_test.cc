@@ -145,11 +145,59 @@ TEST(ModelFile, HostileBytesWithGoodChecksumsAreRefusedOrHarmless) {
 
 TEST(ModelFile, AnotherVersionAndOtherFilesAreToldApart) {
   std::string bytes = *serialise(everything());
-  bytes[8] = 2;
+  bytes[8] = 3;
   EXPECT_EQ(parse(bytes).error().code, Errc::unsupported);
-  EXPECT_THAT(parse(bytes).error().message, HasSubstr("version 2"));
+  EXPECT_THAT(parse(bytes).error().message, HasSubstr("version 3"));
   EXPECT_THAT(parse(std::string(100, 'P')).error().message, HasSubstr("not a nidus model"));
   EXPECT_EQ(load_model("/nowhere/model.nidus").error().code, Errc::not_found);
+}
+
+// Files of version 1 are those of the fuzz corpus.
+TEST(ModelFile, TheFirstVersionIsReadAndHasNoCovers) {
+  for (const std::string name : {"forest", "ensemble", "pipeline_boost"}) {
+    const auto path = std::filesystem::path(NIDUS_SOURCE_DIR) / "tests/corpus/model_fuzz" / (name + ".nidus");
+    ASSERT_EQ(read_file(path, 1 << 20)->at(8), 1);
+    const auto file = load_model(path);
+    ASSERT_TRUE(file) << file.error().message;
+    const auto again = parse(*serialise(*file));
+    ASSERT_TRUE(again) << again.error().message;
+    const std::vector<float> rows(file->model->inputs() * 9, 0.5f);
+    EXPECT_EQ(all_scores(*file->model, rows, 9), all_scores(*again->model, rows, 9));
+  }
+}
+
+TEST(ModelFile, CoversAreKeptAndMustFit) {
+  auto parts = testing::draw_trees(4, 3, 2, 15, 1, false).parts;
+  std::vector<float> weights(parts.nodes.size(), 1);
+  for (std::size_t tree = 3; tree-- > 0;) {
+    const std::size_t root = parts.roots[tree];
+    for (std::size_t i = parts.roots[tree + 1]; i-- > root;) {
+      if (parts.nodes[i].is_leaf())
+        weights[i] = static_cast<float>(i % 5);
+      else
+        weights[i] = weights[root + parts.nodes[i].left()] + weights[root + parts.nodes[i].left() + 1];
+    }
+  }
+  parts.covers = TreeSet::pack_covers(parts.nodes.span(), parts.roots.span(), weights);
+  ModelFile file;
+  file.schema.resize(2);
+  file.schema[0].name = "a";
+  file.schema[1].name = "b";
+  file.classes = {"benign", "attack"};
+  file.model = std::make_shared<const Forest>(*Forest::make(*TreeSet::make(parts)));
+  const auto again = parse(*serialise(file));
+  ASSERT_TRUE(again) << again.error().message;
+  const auto& covers = dynamic_cast<const Forest&>(*again->model).trees().parts().covers;
+  EXPECT_TRUE(std::equal(covers.begin(), covers.end(), parts.covers.begin(), parts.covers.end()));
+
+  std::vector<float> wrong(parts.covers.begin(), parts.covers.end());
+  wrong.back() = std::numeric_limits<float>::infinity();
+  auto broken = parts;
+  broken.covers = wrong;
+  EXPECT_THAT(TreeSet::make(broken).error().message, HasSubstr("cover that is not finite"));
+  wrong.pop_back();
+  broken.covers = wrong;
+  EXPECT_THAT(TreeSet::make(broken).error().message, HasSubstr("covers do not fit"));
 }
 
 TEST(ModelFile, RefusesToWriteWhatDoesNotFit) {

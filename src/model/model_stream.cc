@@ -16,7 +16,7 @@ static_assert(std::endian::native == std::endian::little, "the file is little-en
 
 // A first byte beyond ASCII and both line ends, so that a transfer in text mode is noticed at once.
 constexpr std::string_view kMagic = "\x89NIDUS\r\n";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;  // what is written; 1 is read as well
 constexpr std::size_t kHeaderBytes = 64;
 constexpr std::size_t kEntryBytes = 32;
 constexpr std::size_t kAlignment = 64;
@@ -112,9 +112,9 @@ Result<FileReader> FileReader::open(std::shared_ptr<const void> owner, std::span
   if (std::string_view(header.magic, sizeof header.magic) != kMagic) {
     return corrupt(0, "not a nidus model: it begins with other bytes");
   }
-  if (header.version != kVersion) {
+  if (header.version == 0 || header.version > kVersion) {
     return Error{Errc::unsupported, "model file of version " + std::to_string(header.version) +
-                                        ", this program reads version " + std::to_string(kVersion)};
+                                        ", this program reads versions 1 to " + std::to_string(kVersion)};
   }
   if (header_checksum(header) != header.header_checksum)
     return corrupt(0, "the header does not match its checksum");
@@ -135,6 +135,7 @@ Result<FileReader> FileReader::open(std::shared_ptr<const void> owner, std::span
   }
 
   FileReader reader;
+  reader.version_ = header.version;
   reader.owner_ = std::move(owner);
   std::size_t end = kHeaderBytes + table_bytes;
   for (std::uint32_t i = 0; i < header.sections; ++i) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/check.h"
 #include "model/internal/model_stream.h"
 #include "model/internal/tree_kernel.h"
 
@@ -53,6 +54,23 @@ Result<std::uint16_t> check_tree(std::size_t index, std::span<const Node> tree, 
 
 }  // namespace
 
+std::vector<float> TreeSet::pack_covers(std::span<const Node> nodes, std::span<const std::uint32_t> roots,
+                                        std::span<const float> weights) {
+  CHECK(weights.size() == nodes.size());
+  std::vector<float> covers;
+  covers.reserve(roots.size() + nodes.size() / 2);
+  for (std::size_t tree = 0; tree + 1 < roots.size(); ++tree) {
+    const std::size_t root = roots[tree];
+    covers.push_back(weights[root]);
+    for (std::size_t i = root; i < roots[tree + 1]; ++i) {
+      if (nodes[i].is_leaf()) continue;
+      const float left = weights[root + nodes[i].left()], right = weights[root + nodes[i].left() + 1];
+      covers.push_back(right < left ? -right : left);
+    }
+  }
+  return covers;
+}
+
 Result<TreeSet> TreeSet::make(Parts parts) {
   if (parts.inputs == 0 || parts.inputs > Node::kFeaturesMax) {
     return Error{Errc::unsupported, std::to_string(parts.inputs) + " inputs, trees take 1 to " +
@@ -78,6 +96,17 @@ Result<TreeSet> TreeSet::make(Parts parts) {
   if (parts.roots.empty() || parts.roots[0] != 0 ||
       parts.roots[parts.roots.size() - 1] != parts.nodes.size()) {
     return Error{Errc::corrupt, "the roots do not span the nodes"};
+  }
+  if (!parts.covers.empty()) {
+    const auto inner = std::count_if(parts.nodes.begin(), parts.nodes.end(),
+                                     [](const Node& node) { return !node.is_leaf(); });
+    if (parts.covers.size() != parts.roots.size() - 1 + static_cast<std::size_t>(inner)) {
+      return Error{Errc::corrupt, "the covers do not fit the number of trees and inner nodes"};
+    }
+    if (!std::all_of(parts.covers.begin(), parts.covers.end(),
+                     [](float cover) { return std::isfinite(cover); })) {
+      return Error{Errc::corrupt, "a cover that is not finite"};
+    }
   }
   TreeSet set;
   set.parts_ = std::move(parts);
@@ -108,6 +137,7 @@ Result<TreeSet> TreeSet::load(internal::FileReader& in) {
   parts.roots = in.array<std::uint32_t>();
   parts.leaves = in.array<float>();
   parts.missing_right = in.optional_array<std::uint64_t>();
+  if (in.version() >= 2) parts.covers = in.optional_array<float>();
   if (!in.ok()) return in.error();
   return make(std::move(parts));
 }
@@ -122,6 +152,11 @@ void TreeSet::save(internal::FileWriter& out) const {
     out.no_array();
   } else {
     out.array(parts_.missing_right);
+  }
+  if (parts_.covers.empty()) {
+    out.no_array();
+  } else {
+    out.array(parts_.covers);
   }
 }
 

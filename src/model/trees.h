@@ -69,7 +69,15 @@ class TreeSet {
     Array<float> leaves;         // leaf number × width
     Array<std::uint64_t>
         missing_right;  // one bit a node: missing goes right; or empty, if it always goes left
+    // How much training weight came through each node, for explanations; or empty, where nobody knows. For
+    // each tree that of its root, then for each of its inner nodes, in their order, that of the lighter
+    // child: with a minus sign if that is the right one. The heavier child has the rest.
+    Array<float> covers;
   };
+
+  // Parts::covers out of the weight of each node, none below zero.
+  static std::vector<float> pack_covers(std::span<const Node> nodes, std::span<const std::uint32_t> roots,
+                                        std::span<const float> weights);
 
   // Errc::corrupt names tree and node. Values of leaves must be finite.
   static Result<TreeSet> make(Parts parts);

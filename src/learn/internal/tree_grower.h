@@ -17,6 +17,7 @@ struct GrownTree {
     std::uint32_t feature = 0;
     std::uint32_t left = 0;  // 0 in a leaf
     std::uint32_t leaf = 0;  // in a leaf: which one of `shares`
+    float cover = 0;         // weight of the rows that came here
   };
   std::vector<GrownNode> nodes;
   std::vector<float> shares;  // leaf × width

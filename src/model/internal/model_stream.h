@@ -93,6 +93,9 @@ class FileReader {
     return {};
   }
 
+  // Of the file: 1 knows no covers of trees.
+  std::uint32_t version() const { return version_; }
+
   bool ok() const { return !failed_; }
   Error error() const { return error_; }
   // Notes the fault with the offset reached so far, unless there was one before.
@@ -119,6 +122,7 @@ class FileReader {
   std::size_t description_offset_ = 0;
   std::size_t position_ = 0;
   std::vector<Section> sections_;
+  std::uint32_t version_ = 0;
   bool failed_ = false;
   Error error_;
 };
