@@ -95,7 +95,11 @@ if [ -n "$python" ]; then
   else absent+=("Python cicflowmeter"); fi
 fi
 
-cat "$capture" >/dev/null  # warm
+# Warm, as a file is that was read: evicted, and read back. A file that was just written may lie in memory in pieces of
+# 4 KB, which take the kernel twice as long to copy.
+sync "$capture"
+dd if="$capture" iflag=nocache count=0 status=none
+cat "$capture" >/dev/null
 results=$folder/out/results.txt
 : >"$results"
 for round in $(seq "$rounds"); do

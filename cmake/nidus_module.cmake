@@ -11,6 +11,10 @@ add_library(nidus_flags INTERFACE)
 target_compile_options(nidus_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-align -Woverloaded-virtual
   -Wimplicit-fallthrough -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # GCC 12 sees overlaps inside std::string where there are none: gcc.gnu.org/PR105329 and PR105651.
+  target_compile_options(nidus_flags INTERFACE -Wno-restrict)
+endif()
 if(NIDUS_WERROR)
   target_compile_options(nidus_flags INTERFACE -Werror)
 endif()

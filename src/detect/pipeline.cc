@@ -13,9 +13,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Flows of each shard that are ended at once when the capture is over.
-constexpr std::size_t kFinishedFlows = 4096;
-
 // Why a block is not full.
 enum class BlockEnd : std::uint8_t { full, idle, end };
 
@@ -72,24 +69,31 @@ struct Pipeline::Impl {
 
 namespace {
 
+struct Block {
+  explicit Block(std::size_t frames_max) : packets(frames_max) {}
+
+  std::span<net::Packet> filled() { return std::span(packets).first(count); }
+
+  std::vector<net::Packet> packets;
+  std::size_t count = 0;
+};
+
 // Reads blocks of packets out of one capture.
 class BlockReader {
  public:
   BlockReader(net::Capture& capture, const PipelineOptions& options, CaptureStatistics& statistics)
       : capture_(capture),
         decoder_(options.decode ? *options.decode : decode_options(options.meter.profile)),
-        frames_max_(options.block_frames),
         span_max_(options.stream_block_span),
         is_stream_(!capture.size().has_value()),
         statistics_(statistics) {}
 
-  // Hands each packet of the next block to `take`.
-  template <class Take>
-  BlockEnd read(Take&& take) {
+  // Fills `block` with the packets of the next frames, as many as it has room for.
+  BlockEnd read(Block& block) {
+    block.count = 0;
     net::Frame frame;
-    net::Packet packet;
     Timestamp begin;
-    for (std::size_t i = 0; i < frames_max_; ++i) {
+    for (std::size_t i = 0; i < block.packets.size(); ++i) {
       switch (capture_.next(frame)) {
         case net::Next::end:
           return BlockEnd::end;
@@ -106,7 +110,7 @@ class BlockReader {
       earliest_ = std::min(earliest_, frame.time);
       latest_ = std::max(latest_, frame.time);
       if (i == 0) begin = frame.time;
-      if (decoder_.decode(frame, packet) == net::Fault::none) take(std::as_const(packet));
+      block.count += decoder_.decode(frame, block.packets[block.count]) == net::Fault::none;
       if (is_stream_ && frame.time - begin > span_max_) return BlockEnd::full;
     }
     return BlockEnd::full;
@@ -128,7 +132,6 @@ class BlockReader {
  private:
   net::Capture& capture_;
   net::Decoder decoder_;
-  std::size_t frames_max_;
   std::chrono::nanoseconds span_max_;
   bool is_stream_;
   CaptureStatistics& statistics_;
@@ -151,63 +154,56 @@ CaptureStatistics Pipeline::run(net::Capture& capture, const RecordSink& sink, c
   Workers& workers = impl_->workers;
 
   const auto wanted = [&] { return stop == nullptr || !stop->load(std::memory_order_relaxed); };
+  const auto run_shard = [&](std::size_t shard) { meter.run(shard); };
   const auto hand_out = [&] {
-    const auto records = meter.collect();
-    return records.empty() || sink(records);
+    for (;;) {
+      const auto records = meter.collect();
+      if (!records.empty() && !sink(records)) return false;
+      if (!meter.behind()) return true;
+      workers.run(flow::Meter::kShards, run_shard);
+    }
   };
 
-  BlockEnd end = BlockEnd::full;
+  // With several threads, one of them decodes the next block while the others meter this one.
+  const bool ahead = workers.threads() > 1;
+  Block block(impl_->options.block_frames), next(ahead ? impl_->options.block_frames : 0);
   bool go_on = wanted();
-  if (workers.threads() == 1) {
-    while (go_on && end != BlockEnd::end) {
-      end = reader.read([&](const net::Packet& packet) { meter.route(packet); });
-      if (end == BlockEnd::idle) {
-        if (const auto now = reader.now()) meter.advance(*now);
-      }
-      for (std::size_t shard = 0; shard < flow::Meter::kShards; ++shard) meter.run(shard);
-      go_on = hand_out() && wanted();
-      if (progress) progress(capture.bytes_read(), capture.size());
+  bool more = go_on;
+  BlockEnd end = more ? reader.read(block) : BlockEnd::end;
+  while (more) {
+    meter.route(block.filled());
+    if (end == BlockEnd::idle) {
+      if (const auto now = reader.now()) meter.advance(*now);
     }
-  } else {
-    // While the shards meter one block, one of the threads decodes the next.
-    std::vector<net::Packet> next;
-    next.reserve(impl_->options.block_frames);
-    const auto read_next = [&] {
-      next.clear();
-      end = reader.read([&](const net::Packet& packet) { next.push_back(packet); });
-    };
-    if (go_on) read_next();
-    for (bool more = go_on; more;) {
-      for (const net::Packet& packet : next) meter.route(packet);
-      if (end == BlockEnd::idle) {
-        if (const auto now = reader.now()) meter.advance(*now);
-      }
-      more = end != BlockEnd::end;
+    more = end != BlockEnd::end;
+    if (ahead && more) {
       workers.run(flow::Meter::kShards + 1, [&](std::size_t task) {
         if (task != 0) {
           meter.run(task - 1);
-        } else if (more) {
-          read_next();
+        } else {
+          end = reader.read(next);
         }
       });
-      go_on = hand_out() && wanted();
-      if (progress) progress(capture.bytes_read(), capture.size());
-      if (go_on) continue;
+    } else {
+      workers.run(flow::Meter::kShards, run_shard);
+    }
+    go_on = hand_out() && wanted();
+    if (progress) progress(capture.bytes_read(), capture.size());
+    if (ahead && more) {
+      std::swap(block, next);
+    } else if (go_on && more) {
+      end = reader.read(block);
+    }
+    if (!go_on) {
       // What was decoded meanwhile has been counted, so it is metered too.
-      if (more) {
-        for (const net::Packet& packet : next) meter.route(packet);
-      }
+      if (ahead && more) meter.route(block.filled());
       break;
     }
   }
   statistics.stopped = !go_on;
-  // A few at a time: after a flood millions of flows are live, and a record is larger than a one-packet flow.
-  do {
-    meter.finish(kFinishedFlows);
-    workers.run(flow::Meter::kShards, [&](std::size_t shard) { meter.run(shard); });
-    if (!hand_out()) break;
-    statistics.meter = meter.statistics();
-  } while (statistics.meter.live_flows + statistics.meter.live_one_packet_flows != 0);
+  meter.finish();
+  workers.run(flow::Meter::kShards, run_shard);
+  hand_out();
   reader.finish();
   statistics.meter = meter.statistics();
   statistics.seconds = std::chrono::duration<double>(Clock::now() - started).count();

@@ -30,7 +30,7 @@ struct PipelineOptions {
 
   // Frames read and metered at once. Records do not depend on it, but their order does: they are handed out
   // block by block.
-  std::size_t block_frames = 4096;
+  std::size_t block_frames = 2048;
 
   // A stream (a pipe, standard input) hands out records at least this often in the time of its packets, and
   // whenever nothing arrives for about 200 ms.

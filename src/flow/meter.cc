@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -78,74 +80,74 @@ struct Meter::Impl {
     }
   }
 
-  // A new block begins with the first packet after collect().
-  void begin_block() {
-    if (collecting) return;
-    collecting = true;
-    for (auto& shard : shards) shard.table->clear_ended();
-  }
-
   struct alignas(64) Shard {
     std::unique_ptr<FlowTable> table;
-    std::vector<net::Packet> inbox;
+    std::vector<const net::Packet*> inbox;
+    bool collected = false;  // what the table holds as ended has been handed out
+    bool behind = false;
   };
 
   MeterOptions options;
   Rules rules;
   Adapter adapter;
   std::array<Shard, kShards> shards;
+  std::deque<net::Packet> copies;  // of packets that came one by one
   std::vector<const FlowRecord*> collected;
   std::int64_t now_us = INT64_MIN;
   std::uint64_t ignored = 0;
-  bool collecting = false;
-  std::size_t finishing = 0;  // flows of each shard that the next run() ends whatever their age
+  bool finishing = false;
 };
 
 Meter::Meter(MeterOptions options) : impl_(std::make_unique<Impl>(options)) {}
 Meter::~Meter() = default;
 Meter::Meter(Meter&&) noexcept = default;
 
-void Meter::route(const net::Packet& packet) {
-  impl_->begin_block();
-  net::Packet adapted = packet;
-  if (!impl_->adapter.adapt(adapted)) {
-    ++impl_->ignored;
-    return;
+void Meter::route(std::span<net::Packet> block) {
+  Impl& impl = *impl_;
+  for (net::Packet& packet : block) {
+    if (!impl.adapter.adapt(packet)) {
+      ++impl.ignored;
+      continue;
+    }
+    impl.now_us = std::max(impl.now_us, packet.time.microseconds());
+    impl.shards[shard_of(packet.tuple)].inbox.push_back(&packet);
   }
-  impl_->now_us = std::max(impl_->now_us, adapted.time.microseconds());
-  impl_->shards[shard_of(adapted.tuple)].inbox.push_back(adapted);
 }
 
-void Meter::advance(Timestamp now) {
-  impl_->begin_block();
-  impl_->now_us = std::max(impl_->now_us, now.microseconds());
-}
+void Meter::route(const net::Packet& packet) { route(std::span(&impl_->copies.emplace_back(packet), 1)); }
 
-void Meter::finish(std::size_t at_most) {
-  impl_->begin_block();
-  impl_->finishing = at_most;
-}
+void Meter::advance(Timestamp now) { impl_->now_us = std::max(impl_->now_us, now.microseconds()); }
+
+void Meter::finish() { impl_->finishing = true; }
 
 void Meter::run(std::size_t shard) {
   CHECK(shard < kShards);
   auto& mine = impl_->shards[shard];
+  if (mine.collected) mine.table->clear_ended();
+  mine.collected = false;
   mine.table->add(mine.inbox);
   mine.inbox.clear();
-  if (impl_->options.sweep && impl_->now_us != INT64_MIN) mine.table->advance(impl_->now_us);
-  mine.table->finish(impl_->finishing);
+  std::size_t left = kEndedAtOnce;
+  if (impl_->options.sweep && impl_->now_us != INT64_MIN) mine.table->advance(impl_->now_us, left);
+  if (impl_->finishing) mine.table->finish(left);
+  mine.behind = left == 0;
+}
+
+bool Meter::behind() const {
+  return std::any_of(impl_->shards.begin(), impl_->shards.end(),
+                     [](const Impl::Shard& shard) { return shard.behind; });
 }
 
 std::span<const FlowRecord* const> Meter::collect() {
   impl_->collected.clear();
-  // Nothing was routed since the last time: what ended then has been handed out.
-  if (!impl_->collecting) return impl_->collected;
-  for (const auto& shard : impl_->shards) {
+  for (auto& shard : impl_->shards) {
+    if (std::exchange(shard.collected, true)) continue;
     for (const FlowRecord& record : shard.table->ended()) impl_->collected.push_back(&record);
   }
   std::sort(impl_->collected.begin(), impl_->collected.end(),
             [](const FlowRecord* a, const FlowRecord* b) { return earlier(*a, *b); });
-  impl_->collecting = false;
-  impl_->finishing = 0;
+  impl_->copies.clear();
+  if (impl_->finishing && !behind()) impl_->finishing = false;
   return impl_->collected;
 }
 

@@ -71,9 +71,11 @@ struct MeterStatistics {
 // several threads can work without sharing anything, and so that records, evictions included, are the same
 // for any number of threads:
 //
-//   for (each packet of a block) meter.route(packet);        // one thread
-//   for (shard = 0 … kShards - 1) meter.run(shard);          // in parallel, if the caller likes
-//   for (const FlowRecord* record : meter.collect()) …       // one thread; in order of start
+//   meter.route(block);                                        // one thread
+//   do {
+//     for (shard = 0 … kShards - 1) meter.run(shard);          // in parallel, if the caller likes
+//     for (const FlowRecord* record : meter.collect()) …       // one thread; in order of start
+//   } while (meter.behind());
 //
 // The only clock is the time of the packets, and that of advance(). A packet older than its predecessor is
 // counted as if it had arrived at its flow's latest time.
@@ -85,19 +87,29 @@ class Meter {
   ~Meter();
   Meter(Meter&&) noexcept;
 
+  // Packets of the next run(), in order. They are changed to what the profile's tool would have seen of them,
+  // looked at where they are, and must stay there until every shard has run.
+  void route(std::span<net::Packet> block);
+
+  // The same for a single packet, which is copied.
   void route(const net::Packet& packet);
 
   // Time passes without packets: the next run() ends what is due by `now`.
   void advance(Timestamp now);
 
-  // The next run() ends every live flow; or, since a record is larger than a flow of one packet, at most this
-  // many of each shard: then again, after collect(), until statistics() says that none is live.
-  void finish(std::size_t at_most = SIZE_MAX);
+  // The next runs end every live flow.
+  void finish();
 
   // Different shards may run at the same time.
   void run(std::size_t shard);
 
-  // Records that ended since the last collect(), valid until the next route(), advance() or finish().
+  // Whether more flows are to end than the last runs did. Millions of one-packet flows can be due in one
+  // second, after a flood, and a record is five times as large as such a flow: so a run ends kEndedAtOnce of
+  // its shard, besides those that its packets end.
+  bool behind() const;
+  static constexpr std::size_t kEndedAtOnce = 256;
+
+  // Records that ended since the last collect(), valid until the next run().
   std::span<const FlowRecord* const> collect();
 
   // The first packets of a collected record, if MeterOptions::sequence_packets asked for them.

@@ -25,18 +25,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::int64_t time_us = 1'000'000'000;
   FeatureRow row;
   const auto take = [&] {
-    for (std::size_t shard = 0; shard < Meter::kShards; ++shard) meter.run(shard);
-    for (const FlowRecord* record : meter.collect()) {
-      packets_out += record->packets();
-      bytes_out += record->forward().frame_bytes + record->reverse().frame_bytes;
-      compute_features(options.profile, *record, row);
-      if (record->duration_us() < 0 || record->history_length > kHistoryLength) std::abort();
-      if (meter.steps(*record).size() > options.sequence_packets + 1u) std::abort();
-      if (options.profile != Profile::native) continue;
-      for (const double value : row) {
-        if (!std::isfinite(value) || value < -1) std::abort();
+    do {
+      for (std::size_t shard = 0; shard < Meter::kShards; ++shard) meter.run(shard);
+      for (const FlowRecord* record : meter.collect()) {
+        packets_out += record->packets();
+        bytes_out += record->forward().frame_bytes + record->reverse().frame_bytes;
+        compute_features(options.profile, *record, row);
+        if (record->duration_us() < 0 || record->history_length > kHistoryLength) std::abort();
+        if (meter.steps(*record).size() > options.sequence_packets + 1u) std::abort();
+        if (options.profile != Profile::native) continue;
+        for (const double value : row) {
+          if (!std::isfinite(value) || value < -1) std::abort();
+        }
       }
-    }
+    } while (meter.behind());
   };
   for (std::size_t at = 2; at + 16 <= size; at += 16) {
     const std::uint8_t* d = data + at;

@@ -314,6 +314,30 @@ TEST(Meter, FloodOfNewSourcesStaysInsideItsRoomAndIsCounted) {
   EXPECT_TRUE(survived);
 }
 
+TEST(Meter, EndsAFewOfManyDueAtOnce) {
+  constexpr std::uint32_t kFlows = 50'000;
+  Meter meter({});
+  for (std::uint32_t i = 0; i < kFlows; ++i) {
+    net::Packet p = udp(i, kA, kB, 1);
+    std::memcpy(p.tuple.source.bytes.data(), &i, 4);
+    meter.route(p);
+  }
+  EXPECT_EQ(ended(meter).size(), 0u);
+  meter.advance({200'000'000'000});
+  std::size_t given = 0;
+  do {
+    for (std::size_t shard = 0; shard < Meter::kShards; ++shard) meter.run(shard);
+    const auto records = meter.collect();
+    EXPECT_LE(records.size(), Meter::kShards * Meter::kEndedAtOnce);
+    for (const FlowRecord* record : records) EXPECT_EQ(record->end_reason, EndReason::active);
+    given += records.size();
+    EXPECT_EQ(meter.behind(), given != kFlows) << given;
+  } while (meter.behind() && given < kFlows);
+  EXPECT_EQ(given, kFlows);
+  EXPECT_EQ(meter.statistics().live_one_packet_flows, 0u);
+  EXPECT_EQ(meter.collect().size(), 0u);
+}
+
 TEST(Meter, FullTablesEndTheClosedThenTheLongestSilent) {
   MeterOptions options;
   options.flows_max = 16;  // one in each shard

@@ -90,11 +90,13 @@ inline net::Packet udp(std::int64_t time_us, Host from, Host to, std::uint32_t p
   return packet(time_us, from, to, net::protocol::udp, payload, 8);
 }
 
-// Runs every shard and copies the records out.
+// Runs every shard, and again while there is more to end, and copies the records out.
 inline std::vector<FlowRecord> ended(Meter& meter) {
-  for (std::size_t shard = 0; shard < Meter::kShards; ++shard) meter.run(shard);
   std::vector<FlowRecord> out;
-  for (const FlowRecord* record : meter.collect()) out.push_back(*record);
+  do {
+    for (std::size_t shard = 0; shard < Meter::kShards; ++shard) meter.run(shard);
+    for (const FlowRecord* record : meter.collect()) out.push_back(*record);
+  } while (meter.behind());
   return out;
 }
 

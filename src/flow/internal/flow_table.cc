@@ -73,12 +73,12 @@ FlowTable::FlowTable(const MeterOptions& options, const Rules& rules, std::uint6
   }
 }
 
-void FlowTable::add(std::span<const net::Packet> packets) {
+void FlowTable::add(std::span<const net::Packet* const> packets) {
   std::array<std::uint64_t, kBatch> hashes;
   for (std::size_t first = 0; first < packets.size(); first += kBatch) {
     const auto batch = packets.subspan(first, std::min(kBatch, packets.size() - first));
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      hashes[i] = hash_of(batch[i].tuple, index_.seed());
+      hashes[i] = hash_of(batch[i]->tuple, index_.seed());
       index_.prefetch(hashes[i]);
     }
     for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -93,7 +93,7 @@ void FlowTable::add(std::span<const net::Packet> packets) {
         for (std::size_t line = 0; line < sizeof(Live); line += 64) __builtin_prefetch(at + line, 1);
       }
     }
-    for (std::size_t i = 0; i < batch.size(); ++i) add_one(batch[i], hashes[i]);
+    for (std::size_t i = 0; i < batch.size(); ++i) add_one(*batch[i], hashes[i]);
   }
 }
 
@@ -523,38 +523,37 @@ std::uint64_t FlowTable::hash_of_slot(std::uint32_t slot) const {
   return hash_of(slot & kSingle ? singles_[slot & ~kSingle].tuple : lives_[slot].record.tuple, index_.seed());
 }
 
-void FlowTable::advance(std::int64_t now_us) {
-  timers_.advance(
-      now_us,
-      [&](std::uint32_t slot) {
-        const bool single = slot & kSingle;
-        const std::int64_t start_us =
-            single ? singles_[slot & ~kSingle].start_us : lives_[slot].record.start_us;
-        const std::int64_t deadline =
-            single ? deadline_us(singles_[slot & ~kSingle]) : deadline_us(lives_[slot].record);
-        if (deadline >= now_us) {
-          timers_.remove(slot, links());
-          timers_.insert(slot, deadline, links());
-          return;
-        }
-        const EndReason reason =
-            active_us_ != 0 && start_us + active_us_ < now_us ? EndReason::active : EndReason::idle;
-        if (single) {
-          end_single(slot & ~kSingle, reason, hash_of_slot(slot));
-        } else {
-          end_live(slot, reason, hash_of_slot(slot));
-        }
-      },
-      links());
+void FlowTable::advance(std::int64_t now_us, std::size_t& left) {
+  timers_.advance(now_us, [&](std::uint32_t slot) {
+    const bool single = slot & kSingle;
+    const std::int64_t start_us = single ? singles_[slot & ~kSingle].start_us : lives_[slot].record.start_us;
+    const std::int64_t deadline =
+        single ? deadline_us(singles_[slot & ~kSingle]) : deadline_us(lives_[slot].record);
+    if (deadline >= now_us) {
+      timers_.remove(slot, links());
+      timers_.insert(slot, deadline, links());
+      return true;
+    }
+    if (left == 0) return false;
+    --left;
+    const EndReason reason =
+        active_us_ != 0 && start_us + active_us_ < now_us ? EndReason::active : EndReason::idle;
+    if (single) {
+      end_single(slot & ~kSingle, reason, hash_of_slot(slot));
+    } else {
+      end_live(slot, reason, hash_of_slot(slot));
+    }
+    return true;
+  });
 }
 
-void FlowTable::finish(std::size_t at_most) {
-  for (; at_most != 0 && !arrived_.empty(); --at_most) {
+void FlowTable::finish(std::size_t& left) {
+  for (; left != 0 && !arrived_.empty(); --left) {
     const std::uint32_t at = arrived_.front;
     end_single(at, EndReason::end_of_input, hash_of_slot(at | kSingle));
   }
   for (List* list : {&closed_, &open_}) {
-    for (; at_most != 0 && !list->empty(); --at_most) {
+    for (; left != 0 && !list->empty(); --left) {
       end_live(list->front, EndReason::end_of_input, hash_of_slot(list->front));
     }
   }

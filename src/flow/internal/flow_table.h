@@ -32,9 +32,10 @@ class FlowTable {
   FlowTable(const MeterOptions& options, const Rules& rules, std::uint64_t seed, std::size_t flows_max,
             std::size_t singles_max, std::size_t remainders_max);
 
-  void add(std::span<const net::Packet> packets);
-  void advance(std::int64_t now_us);
-  void finish(std::size_t at_most);
+  void add(std::span<const net::Packet* const> packets);
+  // End flows that are due, or any, the oldest first, while `left` is not 0; each counts it down.
+  void advance(std::int64_t now_us, std::size_t& left);
+  void finish(std::size_t& left);
 
   const std::vector<FlowRecord>& ended() const { return ended_; }
   const std::vector<PacketStep>& steps() const { return steps_; }
