@@ -43,20 +43,17 @@ void draw(Random& random, bool bootstrap, std::vector<std::uint16_t>& copies) {
   }
 }
 
-Result<std::vector<double>> row_weights(const Dataset& training, bool balanced) {
-  const std::size_t rows = training.rows();
-  std::vector<double> weights(rows, 1.0);
-  if (!training.weights.empty()) {
-    for (std::size_t i = 0; i < rows; ++i) {
-      const double weight = static_cast<double>(training.weights[i]);
-      if (!(weight >= 0) || !std::isfinite(weight)) {
-        return Error{Errc::invalid, "the weight of row " + std::to_string(i) + " is negative or not finite"};
-      }
-      weights[i] = weight;
+// What the rows of each class weigh, beside their own weights.
+Result<std::vector<double>> class_weights(const Dataset& training, bool balanced) {
+  const std::size_t classes = training.classes.size();
+  std::vector<double> by_class(classes);
+  for (std::size_t i = 0; i < training.rows(); ++i) {
+    const double weight = training.weights.empty() ? 1.0 : static_cast<double>(training.weights[i]);
+    if (!(weight >= 0) || !std::isfinite(weight)) {
+      return Error{Errc::invalid, "the weight of row " + std::to_string(i) + " is negative or not finite"};
     }
+    by_class[training.labels[i]] += weight;
   }
-  std::vector<double> by_class(training.classes.size());
-  for (std::size_t i = 0; i < rows; ++i) by_class[training.labels[i]] += weights[i];
   std::size_t present = 0;
   double total = 0;
   for (const double weight : by_class) {
@@ -65,10 +62,9 @@ Result<std::vector<double>> row_weights(const Dataset& training, bool balanced) 
   }
   if (present < 2)
     return Error{Errc::invalid, "the rows are all of one class: there is nothing to tell apart"};
-  if (balanced) {
-    for (std::size_t i = 0; i < rows; ++i) {
-      weights[i] *= total / (static_cast<double>(present) * by_class[training.labels[i]]);
-    }
+  std::vector<double> weights(classes, 1.0);
+  for (std::size_t cls = 0; balanced && cls < classes; ++cls) {
+    if (by_class[cls] > 0) weights[cls] = total / (static_cast<double>(present) * by_class[cls]);
   }
   return weights;
 }
@@ -79,6 +75,7 @@ Result<void> check(const Dataset& training, const ForestOptions& options) {
     return Error{Errc::unsupported, "more than 2^32 rows"};
   }
   if (training.classes.size() < 2) return Error{Errc::invalid, "fewer than two classes to tell apart"};
+  if (training.classes.size() > 65536) return Error{Errc::unsupported, "more than 65,536 classes"};
   if (training.inputs() == 0 || training.inputs() > Node::kFeaturesMax) {
     return Error{Errc::unsupported, std::to_string(training.inputs()) + " columns, a forest takes 1 to " +
                                         std::to_string(Node::kFeaturesMax)};
@@ -102,13 +99,14 @@ class Assembly {
                    "a tree would have more than " + with_thousands(Node::kNodesMax) +
                        " nodes: set a limit for its depth, its nodes or the rows in a leaf"};
     }
+    // The leaves of the tree, then its nodes, with the numbers that those have in the forest.
+    std::vector<std::size_t> numbers(tree.shares.size() / width_);
+    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = number_of(tree.shares.data() + i * width_);
     for (std::size_t i = 0; i < tree.nodes.size(); ++i) {
-      const auto& from = tree.nodes[i];
-      nodes_.push_back(from.left == 0
-                           ? Node::leaf(i, number_of(tree.shares.data() + std::size_t{from.leaf} * width_))
-                           : Node::inner(from.threshold, from.feature, from.left));
-      weights_.push_back(from.cover);
+      const Node& node = tree.nodes[i];
+      nodes_.push_back(node.is_leaf() ? Node::leaf(i, numbers[node.leaf_number()]) : node);
     }
+    weights_.insert(weights_.end(), tree.covers.begin(), tree.covers.end());
     if (nodes_.size() > 0x7fffffffu) return Error{Errc::unsupported, "more than 2^31 nodes in a forest"};
     if (leaves_.size() / width_ > Node::kLeavesMax) {
       return Error{Errc::unsupported,
@@ -201,19 +199,20 @@ void estimate_out_of_bag(const Dataset& training, const ForestOptions& options, 
 
 Result<FittedForest> fit_forest(const Dataset& training, const ForestOptions& options) {
   if (auto good = check(training, options); !good) return std::move(good).error();
-  const auto weights = row_weights(training, options.balanced);
+  const auto weights = class_weights(training, options.balanced);
   if (!weights) return weights.error();
 
   Workers workers(options.threads);
   const internal::Binned binned(training, options.bins, workers);
   internal::GrowOptions grow;
   grow.max_depth = options.max_depth;
-  grow.min_leaf = options.min_leaf;
+  grow.min_leaf = std::min<std::size_t>(options.min_leaf, std::numeric_limits<std::uint32_t>::max());
   grow.features_per_split = options.features_per_split;
   if (grow.features_per_split == 0) {
     grow.features_per_split =
         std::max<std::size_t>(1, static_cast<std::size_t>(std::sqrt(static_cast<double>(training.inputs()))));
   }
+  grow.random_cuts = options.extra_trees;
   if (options.nodes_max > 0) grow.nodes_max = std::max<std::size_t>(3, options.nodes_max / options.trees);
 
   std::vector<GrownTree> grown(options.trees);
@@ -232,7 +231,8 @@ Result<FittedForest> fit_forest(const Dataset& training, const ForestOptions& op
       }
     }
     if (grower == nullptr) {
-      grower = std::make_unique<TreeGrower>(binned, training.labels, training.classes.size(), *weights, grow);
+      grower = std::make_unique<TreeGrower>(
+          binned, internal::Targets{training.labels, *weights, training.weights}, grow);
     }
     std::vector<std::uint16_t> copies(training.rows());
     Random random = random_of_tree(options.seed, tree);

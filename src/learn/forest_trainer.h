@@ -22,7 +22,10 @@ struct ForestOptions {
   std::size_t min_leaf = 1;            // rows in a leaf, copies drawn by the bootstrap counted
   std::size_t features_per_split = 0;  // 0: the square root of their number, rounded down, at least 1
   std::size_t bins = 255;              // values of a feature told apart, 2 to 255
-  bool bootstrap = true;
+  bool bootstrap = true;  // each tree learns from as many rows as there are, drawn with replacement
+  // Extra trees instead of a random forest: at each split one cut a feature is drawn, evenly over its bins,
+  // and the best of these is taken. Their authors use them without bootstrap.
+  bool extra_trees = false;
   bool balanced = false;  // weigh classes so that each counts the same
   std::uint64_t seed = 1;
   std::size_t threads = 0;  // 0: all processors

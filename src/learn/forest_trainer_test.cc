@@ -1,7 +1,10 @@
 #include "learn/forest_trainer.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -17,8 +20,8 @@ using ::testing::HasSubstr;
 Dataset empty_dataset(std::size_t inputs, std::size_t classes) {
   Dataset out;
   out.schema.resize(inputs);
-  for (std::size_t i = 0; i < inputs; ++i) out.schema[i].name = "x" + std::to_string(i);
-  for (std::size_t i = 0; i < classes; ++i) out.classes.push_back("c" + std::to_string(i));
+  for (std::size_t i = 0; i < inputs; ++i) out.schema[i].name = fmt::format("x{}", i);
+  for (std::size_t i = 0; i < classes; ++i) out.classes.push_back(fmt::format("c{}", i));
   return out;
 }
 
@@ -90,6 +93,99 @@ TEST(Forest, GiniPrefersThePurerOfTwoCuts) {
   EXPECT_EQ(model::all_scores(fitted->forest, std::vector<float>{2, 3}, 2), (std::vector<double>{0, 0.75}));
 }
 
+// The weighted Gini impurity that a cut of one column leaves, by counting.
+double impurity_left(const Dataset& data, std::size_t feature, float threshold) {
+  double result = 0;
+  for (const bool side : {true, false}) {
+    std::vector<double> by_class(data.classes.size());
+    double sum = 0, squares = 0;
+    for (std::size_t row = 0; row < data.rows(); ++row) {
+      const float x = data.at(row, feature);
+      if ((!(x > threshold)) != side) continue;
+      const double weight = data.weights.empty() ? 1.0 : static_cast<double>(data.weights[row]);
+      by_class[data.labels[row]] += weight;
+      sum += weight;
+    }
+    if (sum == 0) return std::numeric_limits<double>::infinity();
+    for (const double weight : by_class) squares += weight * weight;
+    result += sum - squares / sum;
+  }
+  return result;
+}
+
+// Few rows are sorted, some are counted in the bins they fill, many in all; two classes are counted in whole
+// numbers, more of them or rows with weights in fractions. All must find what trying every cut finds.
+TEST(Forest, TheFirstSplitIsTheBestOfAllCuts) {
+  Random random(17);
+  for (int round = 0; round < 120; ++round) {
+    const std::size_t rows = std::array{8u, 14u, 15u, 90u, 400u, 401u, 700u}[random.below(7)];
+    const std::size_t classes = 2 + random.below(3), inputs = 1 + random.below(4),
+                      values = 2 + random.below(120);
+    Dataset data = empty_dataset(inputs, classes);
+    for (std::size_t row = 0; row < rows; ++row) {
+      std::size_t sum = 0;
+      for (std::size_t i = 0; i < inputs; ++i) {
+        const std::size_t value = random.below(values);
+        sum += value;
+        data.values.push_back(random.below(10) == 0 ? std::nanf("") : static_cast<float>(value) / 8);
+      }
+      data.labels.push_back(static_cast<std::uint32_t>((sum / (1 + values / 4) + random.below(2)) % classes));
+      if (round % 3 == 0) data.weights.push_back(static_cast<float>(random.below(5)) / 2);
+    }
+    data.labels[0] = 0;
+    data.labels[1] = 1;
+    if (!data.weights.empty()) data.weights[0] = data.weights[1] = 1;
+    double best = std::numeric_limits<double>::infinity();
+    for (std::size_t i = 0; i < inputs; ++i) {
+      best = std::min(best, impurity_left(data, i, -std::numeric_limits<float>::infinity()));
+      for (std::size_t value = 0; value < values; ++value) {
+        best = std::min(best, impurity_left(data, i, static_cast<float>(value) / 8 + 0.01f));
+      }
+    }
+    ForestOptions options = one_tree(inputs);
+    options.max_depth = 1;
+    const auto fitted = fit_forest(data, options);
+    ASSERT_TRUE(fitted) << fitted.error().message;
+    const auto tree = fitted->forest.trees().tree(0);
+    if (tree.size() == 1) {
+      EXPECT_TRUE(std::isinf(best)) << round;
+      continue;
+    }
+    EXPECT_NEAR(impurity_left(data, tree[0].feature(), tree[0].threshold()), best, 1e-9) << round;
+  }
+}
+
+// Deep down, rows are copied together into small tables, and those again. A tree that may grow until its
+// leaves are pure knows every row it has seen, if no two of them are equal.
+TEST(Forest, AFullTreeKnowsItsRowsHoweverDeep) {
+  for (const std::size_t classes : {2u, 3u}) {
+    Random random(3);
+    Dataset data = empty_dataset(5, classes);
+    for (std::size_t row = 0; row < 70'000; ++row) {
+      // The first four digits, so that rows differ in their bins too; the fifth column says nothing.
+      for (std::size_t i = 0, rest = row; i < 4; ++i, rest /= 17)
+        data.values.push_back(static_cast<float>(rest % 17));
+      data.values.push_back(static_cast<float>(random.unit()));
+      data.labels.push_back(static_cast<std::uint32_t>(random.below(classes)));
+    }
+    if (classes == 3) data.weights.assign(data.rows(), 0.5f);
+    for (const bool extra : {false, true}) {
+      ForestOptions options = one_tree(2);
+      options.extra_trees = extra;
+      const auto fitted = fit_forest(data, options);
+      ASSERT_TRUE(fitted);
+      const auto scores = model::all_scores(fitted->forest, data.values, data.rows());
+      const std::size_t width = fitted->forest.outputs();
+      std::size_t wrong = 0;
+      for (std::size_t row = 0; row < data.rows(); ++row) {
+        const double score = width == 1 ? scores[row] : scores[row * width + data.labels[row]];
+        wrong += score != (width == 1 ? data.labels[row] : 1.0) ? 1 : 0;
+      }
+      EXPECT_EQ(wrong, 0u);
+    }
+  }
+}
+
 TEST(Forest, GrowsThroughExclusiveOr) {
   Dataset data = empty_dataset(2, 2);
   data.values = {0, 0, 0, 1, 1, 0, 1, 1};
@@ -111,14 +207,15 @@ TEST(Forest, MissingAndInfiniteValuesHavePlaces) {
 
 TEST(Forest, TheSameSeedGivesTheSameBytesWhateverTheThreads) {
   const Dataset data = drawn(1500, 11);
-  for (const std::size_t nodes_max : {0u, 2000u}) {
+  for (const std::size_t nodes_max : {0u, 2000u, 1u}) {
     std::vector<std::string> bytes;
     for (const std::size_t threads : {1u, 2u, 5u}) {
       ForestOptions options;
+      options.extra_trees = nodes_max == 1;
       options.trees = 13;
       options.threads = threads;
       options.seed = 42;
-      options.nodes_max = nodes_max;
+      options.nodes_max = nodes_max == 1 ? 0 : nodes_max;
       options.out_of_bag = true;
       const auto fitted = fit_forest(data, options);
       ASSERT_TRUE(fitted);
@@ -142,6 +239,11 @@ TEST(Forest, LearnsWhatCanBeLearntAndNothingElse) {
   ASSERT_TRUE(fitted);
   EXPECT_GT(auc(fitted->forest, unseen), 0.99);
   EXPECT_GT(*fitted->out_of_bag_accuracy, 0.93);
+  options.extra_trees = true;
+  const auto extra = fit_forest(drawn(3000, 1), options);
+  ASSERT_TRUE(extra);
+  EXPECT_GT(auc(extra->forest, unseen), 0.99);
+  options.extra_trees = false;
   const auto nonsense = fit_forest(drawn(3000, 1, 6, true), options);
   ASSERT_TRUE(nonsense);
   EXPECT_NEAR(auc(nonsense->forest, unseen), 0.5, 0.06);
