@@ -6,14 +6,28 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/number.h"
 #include "base/parallel.h"
+#include "base/random.h"
 #include "base/text.h"
+#include "learn/checkpoint.h"
+#include "learn/internal/training_digest.h"
 #include "learn/internal/xgboost_json.h"
 
+// Each round is a booster of its own in libxgboost, with one tree for each class, that begins at the margins
+// which the rounds before it left for every row. So a round depends on those margins, the options and its own
+// seed, and on nothing that only libxgboost remembers: a round is one record of the checkpoint, and training
+// that goes on from there takes the very steps that it would have taken. The margins of the rows are floats
+// to which each round adds one leaf, which is what libxgboost does inside one booster, and what our scoring
+// does.
+//
+// The rows go to libxgboost in chunks, of which it keeps bins only, so the table is not held twice.
 namespace nidus::learn {
 namespace {
 
@@ -36,33 +50,79 @@ using Booster = std::unique_ptr<void, BoosterCloser>;
 // Far beyond any feature, and small enough that libxgboost's own arithmetic on it stays finite.
 constexpr float kLarge = 1e37f;
 
-Result<Matrix> make_matrix(const Dataset& dataset, const BoostOptions& options, int threads) {
-  std::vector<float> values = dataset.values;
-  for (auto& value : values) value = std::clamp(value, -kLarge, kLarge);  // leaves NaN alone
+std::string number_text(double value) {
+  std::string text;
+  append_number(text, value);
+  return text;
+}
+
+// Gives the rows to libxgboost, some at a time, as often as it asks.
+class Chunks {
+ public:
+  Chunks(const Dataset& dataset, DMatrixHandle proxy)
+      : dataset_(dataset), proxy_(proxy), values_(std::min(kRows, dataset.rows()) * dataset.inputs()) {}
+
+  static int next(DataIterHandle self) { return static_cast<Chunks*>(self)->next(); }
+  static void reset(DataIterHandle self) { static_cast<Chunks*>(self)->first_ = 0; }
+
+ private:
+  static constexpr std::size_t kRows = 65536;
+
+  int next() {
+    const std::size_t rows = std::min(kRows, dataset_.rows() - first_), width = dataset_.inputs();
+    if (rows == 0) return 0;
+    const float* const from = dataset_.values.data() + first_ * width;
+    for (std::size_t i = 0; i < rows * width; ++i)
+      values_[i] = std::clamp(from[i], -kLarge, kLarge);  // NaN stays
+    first_ += rows;
+    const std::string array = R"({"data": [)" +
+                              std::to_string(reinterpret_cast<std::uintptr_t>(values_.data())) +
+                              R"(, true], "shape": [)" + std::to_string(rows) + ", " + std::to_string(width) +
+                              R"(], "typestr": "<f4", "version": 3})";
+    return XGProxyDMatrixSetDataDense(proxy_, array.c_str()) == 0 ? 1 : -1;
+  }
+
+  const Dataset& dataset_;
+  DMatrixHandle proxy_;
+  std::vector<float> values_;
+  std::size_t first_ = 0;
+};
+
+// What each row weighs; empty if all weigh the same.
+std::vector<float> row_weights(const Dataset& dataset, bool balanced) {
+  std::vector<float> weights = dataset.weights;
+  if (!balanced) return weights;
+  if (weights.empty()) weights.assign(dataset.rows(), 1.0f);
+  std::vector<double> by_class(dataset.classes.size());
+  double total = 0, present = 0;
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    by_class[dataset.labels[i]] += static_cast<double>(weights[i]);
+  for (const double weight : by_class) {
+    total += weight;
+    present += weight > 0 ? 1 : 0;
+  }
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const double all = by_class[dataset.labels[i]];
+    if (all > 0) weights[i] = static_cast<float>(static_cast<double>(weights[i]) * total / (present * all));
+  }
+  return weights;
+}
+
+Result<Matrix> make_matrix(const Dataset& dataset, const BoostOptions& options,
+                           std::span<const float> weights, int threads) {
   DMatrixHandle handle = nullptr;
-  if (XGDMatrixCreateFromMat_omp(values.data(), dataset.rows(), dataset.inputs(),
-                                 std::numeric_limits<float>::quiet_NaN(), &handle, threads) != 0) {
+  if (XGProxyDMatrixCreate(&handle) != 0) return xgboost_error();
+  const Matrix proxy(handle);
+  Chunks chunks(dataset, proxy.get());
+  const std::string config = R"({"missing": NaN, "nthread": )" + std::to_string(threads) +
+                             R"(, "max_bin": )" + std::to_string(options.bins) + "}";
+  if (XGQuantileDMatrixCreateFromCallback(&chunks, proxy.get(), nullptr, &Chunks::reset, &Chunks::next,
+                                          config.c_str(), &handle) != 0) {
     return xgboost_error();
   }
   Matrix matrix(handle);
   const std::vector<float> labels(dataset.labels.begin(), dataset.labels.end());
   if (XGDMatrixSetFloatInfo(matrix.get(), "label", labels.data(), labels.size()) != 0) return xgboost_error();
-  std::vector<float> weights = dataset.weights;
-  if (options.balanced) {
-    if (weights.empty()) weights.assign(dataset.rows(), 1.0f);
-    std::vector<double> by_class(dataset.classes.size());
-    double total = 0, present = 0;
-    for (std::size_t i = 0; i < weights.size(); ++i)
-      by_class[dataset.labels[i]] += static_cast<double>(weights[i]);
-    for (const double weight : by_class) {
-      total += weight;
-      present += weight > 0 ? 1 : 0;
-    }
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      weights[i] = static_cast<float>(static_cast<double>(weights[i]) * total /
-                                      (present * by_class[dataset.labels[i]]));
-    }
-  }
   if (!weights.empty() &&
       XGDMatrixSetFloatInfo(matrix.get(), "weight", weights.data(), weights.size()) != 0) {
     return xgboost_error();
@@ -72,6 +132,11 @@ Result<Matrix> make_matrix(const Dataset& dataset, const BoostOptions& options, 
 
 Result<void> check(const Dataset& training, const Dataset* validation, const BoostOptions& options) {
   if (training.rows() == 0) return Error{Errc::invalid, "no rows to learn from"};
+  for (const auto weight : training.weights) {
+    if (!(weight >= 0) || !std::isfinite(weight)) {
+      return Error{Errc::invalid, "the weight of a row is negative or not finite"};
+    }
+  }
   const auto counts = training.class_counts();
   if (std::count_if(counts.begin(), counts.end(), [](auto count) { return count > 0; }) < 2) {
     return Error{Errc::invalid, "the rows are all of one class: there is nothing to tell apart"};
@@ -79,11 +144,6 @@ Result<void> check(const Dataset& training, const Dataset* validation, const Boo
   if (training.inputs() == 0 || training.inputs() > model::Node::kFeaturesMax) {
     return Error{Errc::unsupported, std::to_string(training.inputs()) + " columns, boosted trees take 1 to " +
                                         std::to_string(model::Node::kFeaturesMax)};
-  }
-  for (const auto weight : training.weights) {
-    if (!(weight >= 0) || !std::isfinite(weight)) {
-      return Error{Errc::invalid, "the weight of a row is negative or not finite"};
-    }
   }
   if (options.rounds == 0) return Error{Errc::invalid, "boosting takes at least one round"};
   if (options.max_depth == 0 || options.max_depth > 20)
@@ -95,15 +155,113 @@ Result<void> check(const Dataset& training, const Dataset* validation, const Boo
   return {};
 }
 
-// "[7]\ttraining-logloss:0.123\tvalidation-logloss:0.2": the numbers in order.
-std::vector<double> losses(std::string_view text) {
-  std::vector<double> out;
-  for (const auto part : split(text, '\t')) {
-    const auto colon = part.rfind(':');
-    if (colon == std::string_view::npos) continue;
-    out.push_back(parse_number(part.substr(colon + 1)).value_or(std::numeric_limits<double>::quiet_NaN()));
+// Minus the logarithm of what the margins give the true class, the mean over the rows by their weights.
+double log_loss(const Dataset& dataset, std::span<const float> weights, std::span<const float> margins) {
+  const std::size_t groups = margins.size() / dataset.rows();
+  double sum = 0, all = 0;
+  for (std::size_t row = 0; row < dataset.rows(); ++row) {
+    const float* const margin = margins.data() + row * groups;
+    const std::uint32_t truth = dataset.labels[row];
+    double loss = 0;
+    if (groups == 1) {
+      const double z = static_cast<double>(truth == 1 ? margin[0] : -margin[0]);
+      loss = z > 0 ? std::log1p(std::exp(-z)) : std::log1p(std::exp(z)) - z;
+    } else {
+      const double highest = static_cast<double>(*std::max_element(margin, margin + groups));
+      double powers = 0;
+      for (std::size_t i = 0; i < groups; ++i) powers += std::exp(static_cast<double>(margin[i]) - highest);
+      loss = std::log(powers) + highest - static_cast<double>(margin[truth]);
+    }
+    const double weight = weights.empty() ? 1.0 : static_cast<double>(weights[row]);
+    sum += weight * loss;
+    all += weight;
+  }
+  return all > 0 ? sum / all : 0;
+}
+
+// What a booster is told. Margins begin at zero, for one class as for many.
+std::vector<std::pair<std::string, std::string>> parameters(const Dataset& training,
+                                                            const BoostOptions& options, int threads) {
+  const bool binary = training.classes.size() == 2;
+  std::vector<std::pair<std::string, std::string>> out = {
+      {"booster", "gbtree"},
+      {"tree_method", "hist"},
+      {"verbosity", "0"},
+      {"disable_default_eval_metric", "1"},
+      {"base_score", binary ? "0.5" : "0"},
+      {"objective", binary ? "binary:logistic" : "multi:softprob"},
+      {"nthread", std::to_string(threads)},
+      {"max_depth", std::to_string(options.max_depth)},
+      {"max_bin", std::to_string(options.bins)},
+      {"eta", number_text(options.learning_rate)},
+      {"min_child_weight", number_text(options.min_child_weight)},
+      {"subsample", number_text(options.subsample)},
+      {"colsample_bytree", number_text(options.columns_per_tree)},
+      {"lambda", number_text(options.lambda)},
+      {"gamma", number_text(options.gamma)},
+  };
+  if (binary) {
+    out.emplace_back("scale_pos_weight", number_text(options.scale_positive));
+  } else {
+    out.emplace_back("num_class", std::to_string(training.classes.size()));
   }
   return out;
+}
+
+std::uint64_t digest(const Dataset& training, const Dataset* validation, const BoostOptions& options,
+                     int threads) {
+  internal::TrainingDigest out("boost");
+  for (const auto& [name, value] : parameters(training, options, threads)) {
+    for (const char letter : name + "=" + value + ";") out.add(letter);
+  }
+  out.add(options.balanced);
+  out.add(options.early_stopping);
+  out.add(options.seed);
+  out.add(training);
+  if (validation != nullptr) out.add(*validation);
+  return out.value();
+}
+
+// Adds what the trees of one round give to the margins of each row.
+void add_round(const model::Boost& round, const Dataset& dataset, std::vector<float>& margins) {
+  constexpr std::size_t kRows = 4096;
+  const std::size_t groups = round.outputs(), width = dataset.inputs();
+  std::vector<float> leaves(kRows * groups);
+  for (std::size_t first = 0; first < dataset.rows(); first += kRows) {
+    const std::size_t rows = std::min(kRows, dataset.rows() - first);
+    round.margins(std::span(dataset.values).subspan(first * width, rows * width), rows,
+                  std::span(leaves).first(rows * groups));
+    for (std::size_t i = 0; i < rows * groups; ++i) margins[first * groups + i] += leaves[i];
+  }
+}
+
+// Lets libxgboost take one more step from the margins, and moves them on. The round as JSON.
+Result<std::string> boost_once(DMatrixHandle matrix,
+                               const std::vector<std::pair<std::string, std::string>>& settings,
+                               std::uint64_t seed, std::vector<float>& margins) {
+  if (XGDMatrixSetFloatInfo(matrix, "base_margin", margins.data(), margins.size()) != 0)
+    return xgboost_error();
+  BoosterHandle handle = nullptr;
+  if (XGBoosterCreate(&matrix, 1, &handle) != 0) return xgboost_error();
+  const Booster booster(handle);
+  for (const auto& [name, value] : settings) {
+    if (XGBoosterSetParam(booster.get(), name.c_str(), value.c_str()) != 0) return xgboost_error();
+  }
+  if (XGBoosterSetParam(booster.get(), "seed", std::to_string(seed % 2147483647).c_str()) != 0) {
+    return xgboost_error();
+  }
+  if (XGBoosterUpdateOneIter(booster.get(), 0, matrix) != 0) return xgboost_error();
+  bst_ulong length = 0;
+  const float* moved = nullptr;
+  // Bit 0 of the mask: margins. These it kept while it grew the trees.
+  if (XGBoosterPredict(booster.get(), matrix, 1, 0, 1, &length, &moved) != 0) return xgboost_error();
+  if (length != margins.size())
+    return Error{Errc::unsupported, "libxgboost: margins of another number of rows"};
+  std::copy_n(moved, length, margins.begin());
+  const char* json = nullptr;
+  if (XGBoosterSaveModelToBuffer(booster.get(), R"({"format": "json"})", &length, &json) != 0)
+    return xgboost_error();
+  return std::string(json, length);
 }
 
 }  // namespace
@@ -112,86 +270,77 @@ Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation
                               const BoostOptions& options) {
   if (auto good = check(training, validation, options); !good) return std::move(good).error();
   const auto threads = static_cast<int>(options.threads == 0 ? default_threads() : options.threads);
-  auto train_matrix = make_matrix(training, options, threads);
-  if (!train_matrix) return std::move(train_matrix).error();
-  std::vector<DMatrixHandle> watched = {train_matrix->get()};
-  std::vector<const char*> names = {"training"};
-  Result<Matrix> validation_matrix = Matrix();
-  if (validation != nullptr) {
-    validation_matrix = make_matrix(*validation, options, threads);
-    if (!validation_matrix) return std::move(validation_matrix).error();
-    watched.push_back(validation_matrix->get());
-    names.push_back("validation");
+  const auto settings = parameters(training, options, threads);
+  const std::size_t groups = training.classes.size() == 2 ? 1 : training.classes.size();
+  const std::size_t inputs = training.inputs();
+  Checkpoint checkpoint;
+  if (!options.checkpoint.empty()) {
+    auto opened = Checkpoint::open(options.checkpoint, digest(training, validation, options, threads));
+    if (!opened) return std::move(opened).error();
+    checkpoint = std::move(*opened);
   }
 
-  BoosterHandle handle = nullptr;
-  if (XGBoosterCreate(watched.data(), watched.size(), &handle) != 0) return xgboost_error();
-  const Booster booster(handle);
-  const auto number = [](double value) {
-    std::string text;
-    append_number(text, value);
-    return text;
-  };
-  const bool binary = training.classes.size() == 2;
-  std::vector<std::pair<std::string, std::string>> parameters = {
-      {"booster", "gbtree"},
-      {"tree_method", "hist"},
-      {"verbosity", "0"},
-      {"base_score", "0.5"},
-      {"objective", binary ? "binary:logistic" : "multi:softprob"},
-      {"eval_metric", binary ? "logloss" : "mlogloss"},
-      {"nthread", std::to_string(threads)},
-      {"seed", std::to_string(options.seed % 2147483647)},
-      {"max_depth", std::to_string(options.max_depth)},
-      {"max_bin", std::to_string(options.bins)},
-      {"eta", number(options.learning_rate)},
-      {"min_child_weight", number(options.min_child_weight)},
-      {"subsample", number(options.subsample)},
-      {"colsample_bytree", number(options.columns_per_tree)},
-      {"lambda", number(options.lambda)},
-      {"gamma", number(options.gamma)},
-  };
-  if (binary) {
-    parameters.emplace_back("scale_pos_weight", number(options.scale_positive));
-  } else {
-    parameters.emplace_back("num_class", std::to_string(training.classes.size()));
-  }
-  for (const auto& [name, value] : parameters) {
-    if (XGBoosterSetParam(booster.get(), name.c_str(), value.c_str()) != 0) return xgboost_error();
-  }
-
-  std::vector<double> training_loss, validation_loss;
+  std::vector<std::string> rounds;
+  std::vector<double> losses;
+  std::vector<float> margins(training.rows() * groups), validation_margins, validation_weights;
   std::size_t best = 0;
-  for (std::size_t round = 0; round < options.rounds; ++round) {
-    if (XGBoosterUpdateOneIter(booster.get(), static_cast<int>(round), watched.front()) != 0)
-      return xgboost_error();
-    const char* text = nullptr;
-    if (XGBoosterEvalOneIter(booster.get(), static_cast<int>(round), watched.data(), names.data(),
-                             watched.size(), &text) != 0) {
-      return xgboost_error();
-    }
-    const auto values = losses(text);
-    if (values.size() != watched.size()) {
-      return Error{Errc::unsupported, "libxgboost: a report that cannot be read: " + std::string(text)};
-    }
-    training_loss.push_back(values[0]);
-    if (values.size() > 1) validation_loss.push_back(values[1]);
-    const auto& judged = validation != nullptr ? validation_loss : training_loss;
-    if (validation == nullptr || options.early_stopping == 0 || judged.back() < judged[best]) best = round;
-    if (options.progress &&
-        !options.progress(static_cast<double>(round + 1) / static_cast<double>(options.rounds))) {
-      return Error{Errc::exhausted, "training was stopped before it was done"};
-    }
-    if (round - best >= options.early_stopping && options.early_stopping > 0) break;
+  if (validation != nullptr) {
+    validation_margins.resize(validation->rows() * groups);
+    validation_weights = row_weights(*validation, options.balanced);
   }
+  // Takes up a round; false when there should be no more.
+  const auto take = [&](std::string json) -> Result<bool> {
+    const std::size_t number = rounds.size();
+    if (validation != nullptr) {
+      const auto round = internal::from_xgboost_json(json, inputs);
+      if (!round) return round.error();
+      add_round(*round, *validation, validation_margins);
+      losses.push_back(log_loss(*validation, validation_weights, validation_margins));
+    }
+    rounds.push_back(std::move(json));
+    if (validation == nullptr || options.early_stopping == 0 || losses.back() < losses[best]) best = number;
+    return number + 1 < options.rounds &&
+           (options.early_stopping == 0 || number - best < options.early_stopping);
+  };
 
-  bst_ulong length = 0;
-  const char* json = nullptr;
-  if (XGBoosterSaveModelToBuffer(booster.get(), R"({"format": "json"})", &length, &json) != 0)
-    return xgboost_error();
-  auto converted = internal::from_xgboost_json(std::string_view(json, length), training.inputs(), best + 1);
-  if (!converted) return std::move(converted).error();
-  return FittedBoost{std::move(*converted), best + 1, std::move(training_loss), std::move(validation_loss)};
+  bool more = true;
+  for (auto& record : checkpoint.take_records()) {
+    if (!more || record.number != rounds.size()) break;
+    const auto round = internal::from_xgboost_json(record.bytes, inputs);
+    if (!round) return Error(round.error()).within(options.checkpoint.string());
+    if (round->outputs() != groups)
+      return Error{Errc::corrupt, options.checkpoint.string() + ": other classes"};
+    add_round(*round, training, margins);
+    auto taken = take(std::move(record.bytes));
+    if (!taken) return std::move(taken).error();
+    more = *taken;
+  }
+  const std::size_t resumed = rounds.size();
+  const auto go_on = [&] {
+    return !options.progress ||
+           options.progress(static_cast<double>(rounds.size()) / static_cast<double>(options.rounds));
+  };
+  const Error stopped{Errc::exhausted, "training was stopped before it was done"};
+  if (resumed > 0 && !go_on()) return stopped;
+
+  if (more) {
+    auto matrix = make_matrix(training, options, row_weights(training, options.balanced), threads);
+    if (!matrix) return std::move(matrix).error();
+    while (more) {
+      auto json = boost_once(matrix->get(), settings, Random::mix(options.seed) + rounds.size(), margins);
+      if (!json) return std::move(json).error();
+      if (auto kept = checkpoint.append(rounds.size(), *json); !kept) return std::move(kept).error();
+      auto taken = take(std::move(*json));
+      if (!taken) return std::move(taken).error();
+      more = *taken;
+      if (!go_on() && more) return stopped;
+    }
+  }
+  rounds.resize(best + 1);
+  const std::vector<std::string_view> parts(rounds.begin(), rounds.end());
+  auto model = internal::from_xgboost_json(parts, inputs);
+  if (!model) return std::move(model).error();
+  return FittedBoost{std::move(*model), best + 1, resumed, std::move(losses)};
 }
 
 }  // namespace nidus::learn

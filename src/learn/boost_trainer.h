@@ -2,11 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <vector>
 
 #include "base/result.h"
 #include "learn/dataset.h"
-#include "learn/forest_trainer.h"
+#include "learn/progress.h"
 #include "model/boost.h"
 
 namespace nidus::learn {
@@ -28,21 +29,25 @@ struct BoostOptions {
   std::size_t early_stopping = 20;
   std::uint64_t seed = 1;
   std::size_t threads = 0;  // 0: all processors
-  Progress progress;        // may be empty
+  // A file that takes each round as it is finished, and from which the same training goes on; see Checkpoint.
+  std::filesystem::path checkpoint;  // empty: none
+  Progress progress;                 // may be empty
 };
 
 struct FittedBoost {
   model::Boost model;
-  std::size_t rounds = 0;               // kept
-  std::vector<double> training_loss;    // log loss after each round that was run
-  std::vector<double> validation_loss;  // empty without a validation set
+  std::size_t rounds = 0;   // kept
+  std::size_t resumed = 0;  // rounds that came from the checkpoint
+  std::vector<double>
+      validation_loss;  // log loss after each round that was run; empty without validation rows
 };
 
 // Trained by libxgboost (method hist), scored by us. Infinities count as ±1e37. `validation` may be null; it
-// must have the same schema and classes.
+// must have the same schema and classes. The same bytes for the same rows, options, seed and number of
+// threads, resumed or not; with another number of threads libxgboost adds in another order.
 //
 // Errc::invalid for data that cannot be learnt from, Errc::unsupported for what libxgboost reports,
-// Errc::exhausted when progress said stop.
+// Errc::exhausted when progress said stop, Errc::io for a checkpoint that cannot be written.
 Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation,
                               const BoostOptions& options = {});
 

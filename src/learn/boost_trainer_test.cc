@@ -56,7 +56,7 @@ void expect_same_margins(std::uint32_t classes, bool missing) {
   bst_ulong length = 0;
   const char* json = nullptr;
   ASSERT_EQ(XGBoosterSaveModelToBuffer(booster, R"({"format": "json"})", &length, &json), 0);
-  const auto boost = internal::from_xgboost_json(std::string_view(json, length), 5, 0);
+  const auto boost = internal::from_xgboost_json(std::string_view(json, length), 5);
   ASSERT_TRUE(boost) << boost.error().message;
 
   const float* theirs = nullptr;
@@ -135,9 +135,9 @@ TEST(Boost, RefusesWhatCannotBeLearnt) {
 }
 
 TEST(Boost, ForeignJsonIsRefusedWithAWord) {
-  EXPECT_FALSE(internal::from_xgboost_json("{", 5, 0));
-  EXPECT_FALSE(internal::from_xgboost_json("{}", 5, 0));
-  EXPECT_FALSE(internal::from_xgboost_json(R"({"learner":{"objective":{"name":"reg:squarederror"}}})", 5, 0));
+  EXPECT_FALSE(internal::from_xgboost_json("{", 5));
+  EXPECT_FALSE(internal::from_xgboost_json("{}", 5));
+  EXPECT_FALSE(internal::from_xgboost_json(R"({"learner":{"objective":{"name":"reg:squarederror"}}})", 5));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -14,7 +15,9 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "learn/checkpoint.h"
 #include "learn/internal/binned.h"
+#include "learn/internal/training_digest.h"
 #include "learn/internal/tree_grower.h"
 
 namespace nidus::learn {
@@ -195,6 +198,22 @@ void estimate_out_of_bag(const Dataset& training, const ForestOptions& options, 
   if (judged > 0) fitted.out_of_bag_accuracy = static_cast<double>(right) / static_cast<double>(judged);
 }
 
+// The number of trees is not among the settings: each tree is what it is whatever their number.
+std::uint64_t digest(const Dataset& training, const ForestOptions& options,
+                     const internal::GrowOptions& grow) {
+  internal::TrainingDigest out("forest");
+  for (const std::size_t number :
+       {grow.max_depth, grow.min_leaf, grow.features_per_split, grow.nodes_max, options.bins}) {
+    out.add(number);
+  }
+  out.add(options.bootstrap);
+  out.add(options.extra_trees);
+  out.add(options.balanced);
+  out.add(options.seed);
+  out.add(training);
+  return out.value();
+}
+
 }  // namespace
 
 Result<FittedForest> fit_forest(const Dataset& training, const ForestOptions& options) {
@@ -215,13 +234,36 @@ Result<FittedForest> fit_forest(const Dataset& training, const ForestOptions& op
   grow.random_cuts = options.extra_trees;
   if (options.nodes_max > 0) grow.nodes_max = std::max<std::size_t>(3, options.nodes_max / options.trees);
 
+  const std::size_t width = training.classes.size() == 2 ? 1 : training.classes.size();
   std::vector<GrownTree> grown(options.trees);
-  std::mutex mutex;  // guards `idle`, `done` and the calls of progress
-  std::vector<std::unique_ptr<TreeGrower>> idle;
   std::size_t done = 0;
+  Checkpoint checkpoint;
+  if (!options.checkpoint.empty()) {
+    auto opened = Checkpoint::open(options.checkpoint, digest(training, options, grow));
+    if (!opened) return std::move(opened).error();
+    checkpoint = std::move(*opened);
+    for (const auto& record : checkpoint.take_records()) {
+      if (record.number >= options.trees || !grown[record.number].nodes.empty()) continue;
+      auto tree = internal::tree_from_bytes(record.bytes, width);
+      if (!tree) return Error{Errc::corrupt, options.checkpoint.string() + ": a record that is no tree"};
+      grown[record.number] = std::move(*tree);
+      ++done;
+    }
+  }
+  const std::size_t resumed = done;
+  const auto go_on = [&] {
+    return !options.progress ||
+           options.progress(static_cast<double>(done) / static_cast<double>(options.trees));
+  };
+  const Error told_to_stop{Errc::exhausted, "training was stopped before it was done"};
+  if (resumed > 0 && !go_on()) return told_to_stop;
+
+  std::mutex mutex;  // guards `idle`, `done`, `failed`, the checkpoint and the calls of progress
+  std::vector<std::unique_ptr<TreeGrower>> idle;
+  std::optional<Error> failed;
   std::atomic<bool> stopped{false};
   workers.run(options.trees, [&](std::size_t tree) {
-    if (stopped.load(std::memory_order_relaxed)) return;
+    if (!grown[tree].nodes.empty() || stopped.load(std::memory_order_relaxed)) return;
     std::unique_ptr<TreeGrower> grower;
     {
       const std::lock_guard lock(mutex);
@@ -238,24 +280,30 @@ Result<FittedForest> fit_forest(const Dataset& training, const ForestOptions& op
     Random random = random_of_tree(options.seed, tree);
     draw(random, options.bootstrap, copies);
     grown[tree] = grower->grow(copies, random);
+    std::string bytes;
+    if (!options.checkpoint.empty() && !grown[tree].too_large) bytes = internal::to_bytes(grown[tree]);
     const std::lock_guard lock(mutex);
     idle.push_back(std::move(grower));
     ++done;
-    if (options.progress &&
-        !options.progress(static_cast<double>(done) / static_cast<double>(options.trees))) {
-      stopped = true;
+    if (!bytes.empty()) {
+      if (auto kept = checkpoint.append(tree, bytes); !kept && !failed) failed = std::move(kept).error();
     }
+    if (failed || grown[tree].too_large || !go_on()) stopped = true;
   });
-  if (stopped) return Error{Errc::exhausted, "training was stopped before it was done"};
+  if (failed) return std::move(*failed);
+  const bool too_large =
+      std::any_of(grown.begin(), grown.end(), [](const auto& tree) { return tree.too_large; });
+  if (done < options.trees && !too_large) return told_to_stop;
 
-  Assembly assembly(training.classes.size() == 2 ? 1 : training.classes.size());
+  Assembly assembly(width);
   for (auto& tree : grown) {
+    if (tree.nodes.empty()) continue;  // stopped by one that is too large, which stands behind it
     if (auto added = assembly.add(tree); !added) return std::move(added).error();
     tree = {};
   }
   auto forest = std::move(assembly).finish(training.inputs());
   if (!forest) return std::move(forest).error();
-  FittedForest fitted{std::move(*forest), {}, std::nullopt};
+  FittedForest fitted{std::move(*forest), resumed, {}, std::nullopt};
   if (options.out_of_bag && options.bootstrap) estimate_out_of_bag(training, options, workers, fitted);
   return fitted;
 }

@@ -2,19 +2,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <filesystem>
 #include <optional>
 #include <vector>
 
 #include "base/result.h"
 #include "learn/dataset.h"
+#include "learn/progress.h"
 #include "model/forest.h"
 
 namespace nidus::learn {
-
-// Called from time to time with the part that is done, from any of the training threads but never from two at
-// once. Training stops when it returns false.
-using Progress = std::function<bool(double fraction)>;
 
 struct ForestOptions {
   std::size_t trees = 100;
@@ -33,11 +30,15 @@ struct ForestOptions {
   // At most this many nodes in all trees together, for a model that must stay small; each tree gets its share
   // and splits where it gains most first. 0: as many as it takes, up to the limits of model::Node.
   std::size_t nodes_max = 0;
-  Progress progress;  // may be empty
+  // A file that takes each tree as it is finished, and from which the same training goes on; see Checkpoint.
+  // More trees than before are the same training.
+  std::filesystem::path checkpoint;  // empty: none
+  Progress progress;                 // may be empty
 };
 
 struct FittedForest {
   model::Forest forest;
+  std::size_t resumed = 0;  // trees that came from the checkpoint
   // The mean share of the trees that did not see a row, row-major, rows × outputs; NaN for a row that all of
   // them saw. Empty unless asked for.
   std::vector<double> out_of_bag_scores;
@@ -50,7 +51,7 @@ struct FittedForest {
 //
 // Errc::invalid for no rows, fewer than two classes, a class count of zero rows throughout, weights that are
 // not finite; Errc::unsupported beyond the inputs or nodes a tree may have; Errc::exhausted when progress
-// said stop.
+// said stop; Errc::io for a checkpoint that cannot be written, Errc::corrupt for one that was tampered with.
 Result<FittedForest> fit_forest(const Dataset& training, const ForestOptions& options = {});
 
 }  // namespace nidus::learn

@@ -99,8 +99,15 @@ class Trees {
   std::unordered_map<std::uint32_t, std::size_t> leaf_numbers_;
 };
 
-Result<model::Boost> convert(const Json& json, std::size_t inputs, std::size_t rounds) {
-  const Json& learner = json.at("learner");
+// What the JSON of one booster says beside its trees.
+struct Frame {
+  std::size_t groups = 0;
+  float base_margin = 0;
+
+  bool operator==(const Frame&) const = default;
+};
+
+Result<Frame> read_frame(const Json& learner) {
   const auto objective = learner.at("objective").at("name").get<std::string>();
   const Json& parameters = learner.at("learner_model_param");
   const auto base = parse_number(parameters.at("base_score").get<std::string>());
@@ -109,34 +116,50 @@ Result<model::Boost> convert(const Json& json, std::size_t inputs, std::size_t r
     return unexpected("parameters that are no numbers");
   const bool binary = objective == "binary:logistic";
   if (!binary && objective != "multi:softprob") return unexpected("objective " + objective);
-  const std::size_t groups = binary ? 1 : static_cast<std::size_t>(*classes);
+  if (!binary && *classes < 2) return unexpected("fewer than two classes");
   const auto base_score = static_cast<float>(*base);
-  const float margin = binary ? -std::log(1.0f / base_score - 1.0f) : base_score;
+  return Frame{binary ? 1 : static_cast<std::size_t>(*classes),
+               binary ? -std::log(1.0f / base_score - 1.0f) : base_score};
+}
 
-  const Json& model = learner.at("gradient_booster").at("model");
-  auto group_of = model.at("tree_info").get<std::vector<std::uint32_t>>();
-  const Json& trees = model.at("trees");
-  std::size_t kept = trees.size();
-  if (rounds > 0) kept = std::min(kept, rounds * groups);
-  if (group_of.size() < kept) return unexpected("fewer groups than trees");
-  group_of.resize(kept);
+Result<model::Boost> convert(std::span<const std::string_view> parts, std::size_t inputs) {
+  Frame frame;
+  std::vector<std::uint32_t> group_of;
   Trees converted;
-  for (std::size_t i = 0; i < kept; ++i) {
-    if (auto added = converted.add(trees.at(i)); !added) return std::move(added).error();
+  for (const auto& part : parts) {
+    const Json json = Json::parse(part);
+    const Json& learner = json.at("learner");
+    const auto read = read_frame(learner);
+    if (!read) return read.error();
+    if (group_of.empty()) frame = *read;
+    if (*read != frame) return unexpected("parts of different models");
+    const Json& model = learner.at("gradient_booster").at("model");
+    const auto groups = model.at("tree_info").get<std::vector<std::uint32_t>>();
+    const Json& trees = model.at("trees");
+    if (groups.size() != trees.size()) return unexpected("not one group for each tree");
+    for (const Json& tree : trees) {
+      if (auto added = converted.add(tree); !added) return std::move(added).error();
+    }
+    group_of.insert(group_of.end(), groups.begin(), groups.end());
   }
   auto set = std::move(converted).finish(inputs);
   if (!set) return std::move(set).error();
-  return model::Boost::make(std::move(*set), std::move(group_of), std::vector<float>(groups, margin));
+  return model::Boost::make(std::move(*set), std::move(group_of),
+                            std::vector<float>(frame.groups, frame.base_margin));
 }
 
 }  // namespace
 
-Result<model::Boost> from_xgboost_json(std::string_view text, std::size_t inputs, std::size_t rounds) {
+Result<model::Boost> from_xgboost_json(std::span<const std::string_view> parts, std::size_t inputs) {
   try {
-    return convert(Json::parse(text), inputs, rounds);
+    return convert(parts, inputs);
   } catch (const Json::exception& fault) {
     return unexpected(fault.what());
   }
+}
+
+Result<model::Boost> from_xgboost_json(std::string_view part, std::size_t inputs) {
+  return from_xgboost_json(std::span(&part, 1), inputs);
 }
 
 }  // namespace nidus::learn::internal

@@ -2,7 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/random.h"
@@ -19,6 +22,11 @@ struct GrownTree {
   std::vector<float> shares;  // leaf × width, where width is 1 with two classes, else their number
   bool too_large = false;     // stopped at the limit of model::Node
 };
+
+// A tree as it stands in a checkpoint, and back: nothing for bytes that are no tree whose leaves have `width`
+// shares. Features and values are left to TreeSet::make.
+std::string to_bytes(const GrownTree& tree);
+std::optional<GrownTree> tree_from_bytes(std::string_view bytes, std::size_t width);
 
 struct GrowOptions {
   std::size_t max_depth = 0;  // 0: no limit
