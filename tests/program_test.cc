@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "data/csv.h"
+#include "data/table_reader.h"
 #include "detect/testing.h"
 
 namespace nidus {
@@ -138,7 +138,7 @@ TEST_F(ProgramTest, FlowsWritesOneRowAFlowAndTalksOnStderr) {
   EXPECT_EQ(lines(outcome.out), 1u + 8u);
   EXPECT_THAT(outcome.err, HasSubstr("day.pcap: 34 packets"));
   EXPECT_THAT(outcome.err, HasSubstr("8 flows"));
-  const auto table = data::parse_csv(outcome.out);
+  const auto table = data::parse_table(outcome.out);
   ASSERT_TRUE(table) << table.error().message;
   EXPECT_NE(table->get("community_id"), nullptr);
   EXPECT_EQ(table->get("profile")->text_at(0), "native");
@@ -228,7 +228,7 @@ TEST_F(ProgramTest, CapturesAndTablesOfTheSameFlowsGetTheSameVerdicts) {
   ASSERT_EQ(nidus("flows mon.pcap -o mon.csv").status, 0);
   const Outcome both = nidus("detect mon.pcap mon.csv --detector office --format csv");
   EXPECT_EQ(both.status, 0) << both.err;
-  const auto table = data::parse_csv(both.out);
+  const auto table = data::parse_table(both.out);
   ASSERT_TRUE(table) << table.error().message;
   ASSERT_EQ(table->rows(), 600u);
   for (std::size_t row = 0; row < 300; ++row) {

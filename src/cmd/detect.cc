@@ -17,7 +17,7 @@
 #include "cmd/metering.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
-#include "data/csv.h"
+#include "data/table_reader.h"
 #include "detect/binding.h"
 #include "detect/detector.h"
 #include "detect/pipeline.h"
@@ -159,7 +159,7 @@ class Run {
   }
 
   // Which columns must be read as numbers, since the detector wants them so.
-  void choose_kinds(data::CsvReader& reader) const {
+  void choose_kinds(data::TableReader& reader) const {
     data::Table header;
     for (const auto& name : reader.names()) header.add(data::Column::text(name, {}));
     const auto there = detect::schema_in(detector_.manifest().schema, header);
@@ -172,7 +172,9 @@ class Run {
 
   int judge_table(const std::string& input) {
     const auto started = std::chrono::steady_clock::now();
-    auto reader = data::CsvReader::open(input);
+    data::TableOptions options;
+    options.threads = given_.threads;
+    auto reader = data::TableReader::open(input, options);
     if (!reader) return complain(reader.error());
     choose_kinds(*reader);
     std::uint64_t rows = 0;
@@ -191,6 +193,11 @@ class Run {
         return complain(std::move(done).error().within(input));
       if (table->rows() == 0) break;
       rows += table->rows();
+    }
+    if (const auto& report = reader->report(); report.bad_rows() != 0) {
+      say(fmt::format("{} rows could not be read and were not judged; the first: {}",
+                      with_thousands(report.bad_rows()), report.first_bad_row()));
+      status = kBadInput;
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     inputs_text_ += fmt::format("{}: {} rows; {}, {}\n", input, with_thousands(rows), duration_text(seconds),

@@ -15,8 +15,8 @@
 #include "cmd/metering.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
-#include "data/csv.h"
 #include "data/labels.h"
+#include "data/table_reader.h"
 #include "detect/detector.h"
 #include "detect/fingerprint.h"
 #include "detect/subject.h"
@@ -187,14 +187,12 @@ const data::Column* label_column(const data::Table& table) {
 }
 
 int inspect_table(const std::string& path, Facts& facts) {
-  data::CsvReport report;
-  const auto table = data::read_csv(path, {}, &report);
+  data::TableReport report;
+  const auto table = data::read_table(path, {}, &report);
   if (!table) return complain(table.error());
   facts.add("kind", "table");
-  if (!report.schema.empty()) facts.add("recognised_as", report.schema);
   facts.add("rows", table->rows());
   facts.add("columns", table->columns());
-  if (report.repeated_headers != 0) facts.add("repeated_headers", report.repeated_headers);
   std::size_t texts = 0, features = 0;
   std::string names;
   for (std::size_t i = 0; i < table->columns(); ++i) {

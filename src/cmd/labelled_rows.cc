@@ -12,7 +12,7 @@
 #include "cmd/inputs.h"
 #include "cmd/metering.h"
 #include "cmd/terminal.h"
-#include "data/csv.h"
+#include "data/table_reader.h"
 #include "detect/binding.h"
 #include "detect/label_rules.h"
 
@@ -148,8 +148,15 @@ Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, co
 Result<data::Table> read_tables(const std::vector<std::string>& inputs) {
   data::Table whole;
   for (const auto& input : inputs) {
-    auto table = data::read_csv(input);
+    data::TableOptions options;
+    options.threads = 0;
+    data::TableReport report;
+    auto table = data::read_table(input, options, &report);
     if (!table) return std::move(table).error();
+    if (report.bad_rows() != 0) {
+      say(fmt::format("{} rows could not be read and were left out; the first: {}",
+                      with_thousands(report.bad_rows()), report.first_bad_row()));
+    }
     if (whole.columns() == 0) {
       whole = std::move(*table);
     } else if (auto done = whole.append(*table); !done) {

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -167,7 +168,7 @@ class ZstdBytes final : public ByteReader {
   bool more_inside_ = false;  // the decoder may hold output that did not fit
 };
 
-Result<std::unique_ptr<ByteReader>> unpack(std::unique_ptr<ByteReader> raw) {
+Result<OpenBytes> unpack(std::unique_ptr<ByteReader> raw, std::uint64_t size) {
   std::string head(4, '\0');
   std::size_t filled = 0;
   while (filled < head.size()) {
@@ -180,25 +181,28 @@ Result<std::unique_ptr<ByteReader>> unpack(std::unique_ptr<ByteReader> raw) {
   const bool gzip = head.starts_with("\x1f\x8b");
   const bool zstd = head.starts_with("\x28\xb5\x2f\xfd");
   std::unique_ptr<ByteReader> bytes = std::make_unique<ReplayedBytes>(std::move(head), std::move(raw));
-  if (gzip) bytes = std::make_unique<GzipBytes>(std::move(bytes));
-  if (zstd) bytes = std::make_unique<ZstdBytes>(std::move(bytes));
-  return bytes;
+  if (gzip) return OpenBytes{std::make_unique<GzipBytes>(std::move(bytes)), "gzip", 0};
+  if (zstd) return OpenBytes{std::make_unique<ZstdBytes>(std::move(bytes)), "zstd", 0};
+  return OpenBytes{std::move(bytes), "none", size};
 }
 
 }  // namespace
 
-Result<std::unique_ptr<ByteReader>> open_bytes(const std::filesystem::path& path) {
-  if (path == "-") return unpack(std::make_unique<FileBytes>(STDIN_FILENO));
+Result<OpenBytes> open_bytes(const std::filesystem::path& path) {
+  if (path == "-") return unpack(std::make_unique<FileBytes>(STDIN_FILENO), 0);
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
     return Error{errno == ENOENT ? Errc::not_found : Errc::io,
                  std::string("cannot open: ") + std::strerror(errno)};
   }
-  return unpack(std::make_unique<FileBytes>(descriptor));
+  struct stat status {};
+  const bool known = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
+  return unpack(std::make_unique<FileBytes>(descriptor),
+                known ? static_cast<std::uint64_t>(status.st_size) : 0);
 }
 
-Result<std::unique_ptr<ByteReader>> open_bytes(std::string_view memory) {
-  return unpack(std::make_unique<MemoryBytes>(memory));
+Result<OpenBytes> open_bytes(std::string_view memory) {
+  return unpack(std::make_unique<MemoryBytes>(memory), memory.size());
 }
 
 }  // namespace nidus::data::internal

@@ -1,5 +1,5 @@
+#include "data/csv_writer.h"
 #include "base/number.h"
-#include "data/csv.h"
 
 namespace nidus::data {
 namespace {

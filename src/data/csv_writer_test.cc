@@ -2,7 +2,8 @@
 
 #include <limits>
 
-#include "data/csv.h"
+#include "data/csv_writer.h"
+#include "data/table_reader.h"
 
 namespace nidus::data {
 namespace {
@@ -34,7 +35,7 @@ TEST(CsvWriter, WhatWasWrittenReadsBackTheSame) {
   table.add(Column::text("t", std::vector<std::string>{"a,b", "\"", " blank ", "x\r\ny", "z"}));
   CsvWriter csv;
   write_csv(table, csv);
-  const auto again = parse_csv(csv.buffer());
+  const auto again = parse_table(csv.buffer());
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(*again, table);
 }

@@ -77,16 +77,25 @@ class Table {
   std::vector<Column> columns_;
 };
 
-// Gives texts their codes while a column grows.
+// Gives texts their codes while a column grows. The vocabulary must be the same from call to call, and what
+// is in it must be there through this object. Hashes are seeded at random, against chosen collisions.
 class Dictionary {
  public:
   // The code of the text; kMissing for the empty text. Adds it to the vocabulary when it is new.
   std::uint32_t code(std::string_view text, std::vector<std::string>& vocabulary);
+  // The same of a text that is not needed any more: a new one is moved.
+  std::uint32_t take(std::string&& text, std::vector<std::string>& vocabulary);
 
  private:
-  void grow(const std::vector<std::string>& vocabulary);
+  struct Slot {
+    std::uint32_t code = kMissing;  // kMissing is free
+    std::uint32_t hash = 0;
+  };
+  // The slot with the text, or the free one where it belongs.
+  Slot& find(std::string_view text, std::uint32_t hash, const std::vector<std::string>& vocabulary);
+  void grow();
 
-  std::vector<std::uint32_t> slots_;  // open addressing; kMissing is free
+  std::vector<Slot> slots_;  // open addressing
   std::size_t used_ = 0;
 };
 

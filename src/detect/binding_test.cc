@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "data/csv.h"
+#include "data/table_reader.h"
 #include "detect/fingerprint.h"
 
 namespace nidus::detect {
@@ -21,7 +21,7 @@ model::Schema columns(std::initializer_list<const char*> names) {
 }
 
 data::Table table(std::string_view csv) {
-  auto parsed = data::parse_csv(csv);
+  auto parsed = data::parse_table(csv);
   EXPECT_TRUE(parsed) << parsed.error().message;
   return std::move(*parsed);
 }

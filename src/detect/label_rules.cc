@@ -9,7 +9,7 @@
 
 #include "base/number.h"
 #include "base/text.h"
-#include "data/csv.h"
+#include "data/table_reader.h"
 
 namespace nidus::detect {
 namespace {
@@ -121,8 +121,10 @@ Result<std::vector<LabelRule>> rules_of(const data::Table& table, const std::str
   return rules;
 }
 
-data::CsvOptions csv_options() {
-  data::CsvOptions options;
+data::TableOptions table_options() {
+  data::TableOptions options;
+  options.separator = ',';
+  options.strict = true;  // a rule that cannot be read must not be passed over
   options.rows_max = LabelRules::kRulesMax;
   options.columns_max = 64;
   return options;
@@ -192,7 +194,7 @@ const LabelRule* LabelRules::OfCapture::match(const flow::FlowRecord& record) co
 }
 
 Result<LabelRules> LabelRules::load(const std::filesystem::path& path) {
-  const auto table = data::read_csv(path, csv_options());
+  const auto table = data::read_table(path, table_options());
   if (!table) return table.error();
   auto rules = rules_of(*table, path.string());
   if (!rules) return std::move(rules).error();
@@ -200,7 +202,7 @@ Result<LabelRules> LabelRules::load(const std::filesystem::path& path) {
 }
 
 Result<LabelRules> LabelRules::parse(std::string_view csv, const std::string& name) {
-  const auto table = data::parse_csv(csv, name, csv_options());
+  const auto table = data::parse_table(csv, name, table_options());
   if (!table) return table.error();
   auto rules = rules_of(*table, name);
   if (!rules) return std::move(rules).error();

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/text.h"
-#include "data/csv.h"
+#include "data/table_reader.h"
 #include "detect/testing_detector.h"
 
 namespace nidus::detect {
@@ -22,7 +22,7 @@ TEST(SubjectTest, TimesAreReadBackAsTheyAreWritten) {
 }
 
 TEST(SubjectTest, RowsOfFlowTablesKnowTheirFlow) {
-  const auto table = data::parse_csv(
+  const auto table = data::parse_table(
       "src_ip,src_port,dst_ip,dst_port,protocol,timestamp,flow_duration,fwd_pkts,bwd_pkts\n"
       "10.0.0.1,4000,10.0.0.2,22,6,2023-11-14T22:13:20.123456Z,1000000,3,2\n"
       "nobody,4000,10.0.0.2,22,6,yesterday,0,1,0\n");

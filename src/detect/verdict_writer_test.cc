@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/csv.h"
+#include "data/table_reader.h"
 #include "detect/testing_detector.h"
 
 namespace nidus::detect {
@@ -59,7 +59,7 @@ TEST(VerdictWriterTest, CsvIsReadBackAsItWasMeant) {
   unknown.input = "rows.csv";
   unknown.number = 2;
   writer.verdict(unknown, kScan, text);
-  const auto table = data::parse_csv(text);
+  const auto table = data::parse_table(text);
   ASSERT_TRUE(table) << table.error().message;
   EXPECT_EQ(table->get("input")->text_at(0), odd.input);
   EXPECT_EQ(table->get("src_ip")->text_at(0), "2001:db8::1");

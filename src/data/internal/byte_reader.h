@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string_view>
@@ -18,8 +19,15 @@ class ByteReader {
   virtual Result<std::size_t> read(char* out, std::size_t size) = 0;
 };
 
+struct OpenBytes {
+  std::unique_ptr<ByteReader> bytes;
+  std::string_view compression;  // "none", "gzip", "zstd"
+  std::uint64_t size = 0;        // of what read() will give in all; 0 if that is not known
+};
+
 // "-" is standard input.
-Result<std::unique_ptr<ByteReader>> open_bytes(const std::filesystem::path& path);
-Result<std::unique_ptr<ByteReader>> open_bytes(std::string_view memory);
+Result<OpenBytes> open_bytes(const std::filesystem::path& path);
+// The memory must outlive the reader.
+Result<OpenBytes> open_bytes(std::string_view memory);
 
 }  // namespace nidus::data::internal

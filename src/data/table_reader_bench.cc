@@ -4,7 +4,8 @@
 
 #include "base/number.h"
 #include "base/random.h"
-#include "data/csv.h"
+#include "data/csv_writer.h"
+#include "data/table_reader.h"
 
 namespace {
 
@@ -34,7 +35,7 @@ std::string flow_table(std::size_t rows) {
 void read_table(benchmark::State& state) {
   const std::string text = flow_table(20000);
   for (auto _ : state) {
-    auto table = nidus::data::parse_csv(text);
+    auto table = nidus::data::parse_table(text);
     if (!table) state.SkipWithError("does not parse");
     benchmark::DoNotOptimize(table);
   }
@@ -43,7 +44,7 @@ void read_table(benchmark::State& state) {
 BENCHMARK(read_table)->Unit(benchmark::kMillisecond);
 
 void write_table(benchmark::State& state) {
-  const auto table = nidus::data::parse_csv(flow_table(5000));
+  const auto table = nidus::data::parse_table(flow_table(5000));
   std::size_t bytes = 0;
   for (auto _ : state) {
     nidus::data::CsvWriter csv;
