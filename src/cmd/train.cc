@@ -3,30 +3,29 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <limits>
+#include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/random.h"
+#include "base/json_writer.h"
 #include "base/text.h"
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
 #include "cmd/labelled_rows.h"
-#include "cmd/metering.h"
 #include "cmd/terminal.h"
+#include "cmd/training.h"
 #include "cmd/verbs.h"
 #include "data/split.h"
-#include "detect/binding.h"
 #include "detect/detector.h"
-#include "detect/fingerprint.h"
-#include "flow/features.h"
 #include "learn/boost_trainer.h"
 #include "learn/dataset.h"
 #include "learn/evaluation.h"
 #include "learn/forest_trainer.h"
 #include "learn/preprocess_learner.h"
+#include "learn/search.h"
 #include "learn/threshold.h"
 #include "model/preprocess.h"
 
@@ -37,246 +36,6 @@ using ModelPointer = std::shared_ptr<const model::Model>;
 
 constexpr std::size_t kGoldenRows = 16;
 
-struct TrainArguments {
-  std::vector<std::string> inputs, features, exclude;
-  std::string output, validate_on, model = "forest", classes = "multi", name, version = "1",
-                                   weights = "balanced";
-  double fpr = 0.01, validation = 0.3;
-  std::uint64_t seed = 1, trees = 100, depth = 0, min_leaf = 1, nodes_max = 0, rounds = 200,
-                rows_per_class = 0;
-  bool json = false;
-  LabelArguments labels;
-  MeteringArguments metering;
-
-  void declare(Arguments& arguments) {
-    arguments.inputs(inputs, "input", "Captures (with --labels), or tables (with --label)");
-    arguments.option("-o,--output", output, "The detector's folder");
-    labels.declare(arguments);
-    arguments.option("--model", model, "What is fitted", {"forest", "boost", "ensemble"});
-    arguments.option("--classes", classes, "Tell attacks apart, or only attack from benign",
-                     {"multi", "binary"});
-    arguments.option("--fpr", fpr,
-                     "False-positive rate that the threshold is chosen for, on benign validation rows", 0,
-                     0.5);
-    arguments.option("--validation", validation,
-                     "Share of the rows kept from training for threshold and figures", 0.05, 0.9);
-    arguments.option(
-        "--validate-on", validate_on,
-        "Validation rows come only from groups whose names begin so: those most like the site to "
-        "be watched");
-    arguments.option("--features", features, "Only these columns, by any of their names");
-    arguments.option("--exclude", exclude,
-                     "All columns but these (beside what is never learnt from: who and when)");
-    arguments.option("--seed", seed, "Of the split and the models");
-    arguments.option("--weights", weights, "balanced: each class counts the same", {"balanced", "none"});
-    arguments.option("--rows-per-class", rows_per_class,
-                     "Rows of a class used at most, chosen by the seed; 0 all");
-    arguments.option("--trees", trees, "forest: number of trees", 10000);
-    arguments.option("--depth", depth,
-                     "forest: greatest depth, 0 until the leaves are pure; boost: 0 means 6", 64);
-    arguments.option("--min-leaf", min_leaf, "forest: rows in a leaf");
-    arguments.option("--nodes-max", nodes_max,
-                     "forest: nodes of all trees together, for a small detector; 0 any");
-    arguments.option("--rounds", rounds, "boost: number of rounds", 100000);
-    arguments.option("--name", name, "Of the detector; its folder's if not given");
-    arguments.option("--set-version", version, "Of the detector");
-    arguments.flag("--json", json, "The figures as JSON");
-    metering.declare(arguments);
-    arguments.footer(
-        "Rows of one group (--group, or the label file's) stay on one side of the split. The threshold is "
-        "the lowest at\n"
-        "which no more than --fpr of the benign validation rows are taken for attacks.");
-  }
-};
-
-// What training works on, wherever it came from.
-struct Material {
-  LabelledRows rows;
-  model::Schema schema;
-  std::optional<flow::MeterOptions> meter;
-  std::string meter_description;
-};
-
-model::Column feature_column(flow::Feature feature) {
-  const auto& info = flow::features()[static_cast<std::size_t>(feature)];
-  return {std::string(info.key), model::Column::Kind::numeric, {}, std::string(info.unit)};
-}
-
-// By any of its names, if both are flow features; else by the text.
-bool same_column(const std::string& a, const std::string& b) {
-  const auto left = flow::feature_from_name(a), right = flow::feature_from_name(b);
-  return equal_ignoring_case(a, b) || (left && left == right);
-}
-
-bool contains(const std::vector<std::string>& list, const std::string& name) {
-  return std::any_of(list.begin(), list.end(), [&](const auto& entry) { return same_column(entry, name); });
-}
-
-// Of the columns there are, those to learn from: what --features names, else all but identities; without
-// --exclude.
-Result<std::vector<std::string>> choose(const std::vector<std::string>& all, const TrainArguments& given) {
-  for (const auto* list : {&given.features, &given.exclude}) {
-    for (const auto& wanted : *list) {
-      if (!contains(all, wanted)) {
-        return Error{Errc::not_found, fmt::format("no column '{}'{}", wanted, did_you_mean(wanted, all))};
-      }
-    }
-  }
-  std::vector<std::string> out;
-  for (const auto& name : all) {
-    const bool in =
-        given.features.empty() ? !detect::is_identity_column(name) : contains(given.features, name);
-    if (in && !contains(given.exclude, name)) out.push_back(name);
-  }
-  if (out.empty()) return Error{Errc::invalid, "no column is left to learn from"};
-  return out;
-}
-
-Result<Material> material_of_captures(const TrainArguments& given, int& status) {
-  Material out;
-  const detect::PipelineOptions options = given.metering.options();
-  std::vector<std::string> all;
-  for (const auto feature : flow::features_of(options.meter.profile)) all.emplace_back(flow::key(feature));
-  const auto names = choose(all, given);
-  if (!names) return names.error();
-  for (const auto& name : *names) out.schema.push_back(feature_column(*flow::feature_from_name(name)));
-  auto rows = rows_of_captures(given.inputs, given.labels, options, out.schema, status);
-  if (!rows) return std::move(rows).error();
-  out.rows = std::move(*rows);
-  out.meter = options.meter;
-  out.meter_description = flow::Meter(options.meter).description();
-  return out;
-}
-
-Result<Material> material_of_tables(const TrainArguments& given) {
-  const auto table = read_tables(given.inputs);
-  if (!table) return table.error();
-  std::vector<std::string> all;
-  for (std::size_t i = 0; i < table->columns(); ++i) {
-    const std::string& name = table->column(i).name;
-    if (equal_ignoring_case(name, given.labels.column) || equal_ignoring_case(name, given.labels.group))
-      continue;
-    all.push_back(name);
-  }
-  const auto names = choose(all, given);
-  if (!names) return names.error();
-
-  // A table of flows: columns under their canonical names, so that the detector also judges captures.
-  const detect::Fingerprint print = detect::fingerprint(*table);
-  std::vector<std::string> kept;
-  for (const auto& name : *names) {
-    const bool repeated = print.profile && std::any_of(kept.begin(), kept.end(), [&](const auto& other) {
-                            return same_column(other, name);
-                          });
-    if (!repeated) kept.push_back(name);
-  }
-  std::vector<std::size_t> every(table->rows());
-  for (std::size_t i = 0; i < every.size(); ++i) every[i] = i;
-  auto schema = learn::learn_schema(*table, kept, every);
-  if (!schema) return std::move(schema).error();
-  Material out;
-  out.schema = std::move(*schema);
-  if (print.profile) {
-    for (auto& column : out.schema) {
-      if (const auto feature = flow::feature_from_name(column.name)) {
-        column.name = flow::key(*feature);
-        column.unit = flow::features()[static_cast<std::size_t>(*feature)].unit;
-      }
-    }
-    out.meter = print.meter;
-    if (out.meter) out.meter_description = flow::Meter(*out.meter).description();
-  }
-  auto rows = rows_of_table(*table, given.labels, out.schema);
-  if (!rows) return std::move(rows).error();
-  out.rows = std::move(*rows);
-  return out;
-}
-
-// Keeps at most `most` rows of each class among `rows`, chosen by the seed, in their order.
-std::vector<std::size_t> thin(std::vector<std::size_t> rows, const std::vector<std::uint32_t>& codes,
-                              std::size_t classes, std::uint64_t most, std::uint64_t seed) {
-  if (most == 0) return rows;
-  std::vector<std::size_t> out;
-  Random random(seed);
-  std::vector<std::vector<std::size_t>> by_class(classes);
-  for (const auto row : rows) by_class[codes[row]].push_back(row);
-  for (auto& members : by_class) {
-    for (std::size_t i = 0; i < std::min<std::size_t>(members.size(), most); ++i) {
-      std::swap(members[i], members[i + random.below(members.size() - i)]);
-      out.push_back(members[i]);
-    }
-  }
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
-struct Parts {
-  learn::Dataset training, validation;
-  std::vector<std::size_t> training_rows, validation_rows;
-};
-
-Result<Parts> split(const Material& material, const data::Labels& labels, const TrainArguments& given) {
-  data::SplitOptions options;
-  options.train = 1 - given.validation;
-  options.validation = given.validation;
-  options.test = 0;
-  options.seed = given.seed;
-  const auto& groups = material.rows.groups;
-  const bool grouped =
-      std::any_of(groups.begin(), groups.end(), [](auto group) { return group != data::kMissing; });
-  // Rows of other groups than those to validate on are only learnt from.
-  std::vector<std::size_t> divided, learnt_from;
-  std::vector<std::uint32_t> codes, their_groups;
-  for (std::size_t row = 0; row < labels.codes.size(); ++row) {
-    const bool named = grouped && groups[row] != data::kMissing;
-    if (!given.validate_on.empty() &&
-        !(named && material.rows.group_names[groups[row]].starts_with(given.validate_on))) {
-      learnt_from.push_back(row);
-      continue;
-    }
-    divided.push_back(row);
-    codes.push_back(labels.codes[row]);
-    if (grouped) their_groups.push_back(groups[row]);
-  }
-  if (divided.empty()) {
-    return Error{Errc::not_found, fmt::format("no group's name begins with '{}'", given.validate_on)};
-  }
-  auto rows =
-      grouped ? data::grouped_split(codes, their_groups, options) : data::stratified_split(codes, options);
-  if (!rows) return rows.error();
-  for (auto* part : {&rows->train, &rows->validation}) {
-    for (auto& row : *part) row = divided[row];
-  }
-  rows->train.insert(rows->train.end(), learnt_from.begin(), learnt_from.end());
-  std::sort(rows->train.begin(), rows->train.end());
-  learn::Dataset all;
-  all.schema = material.schema;
-  all.classes = labels.classes;
-  all.values = material.rows.values;
-  all.labels = labels.codes;
-  Parts parts;
-  parts.training_rows =
-      thin(rows->train, labels.codes, labels.classes.size(), given.rows_per_class, given.seed);
-  parts.validation_rows = rows->validation;
-  parts.training = learn::take(all, parts.training_rows);
-  parts.validation = learn::take(all, parts.validation_rows);
-  const auto trained = parts.training.class_counts(), checked = parts.validation.class_counts();
-  for (std::size_t i = 0; i < labels.classes.size(); ++i) {
-    if (trained[i] == 0) {
-      return Error{
-          Errc::invalid,
-          fmt::format("all rows of '{}' are in groups that the split keeps for validation; give more "
-                      "groups with it, another --seed, or --merge it",
-                      labels.classes[i])};
-    }
-    if (checked[i] == 0)
-      say(fmt::format("no row of '{}' is left for validation: its figures will be missing",
-                      labels.classes[i]));
-  }
-  if (checked[0] == 0) return Error{Errc::invalid, "no benign row is left to choose the threshold by"};
-  return parts;
-}
-
 learn::Progress progress_of(ProgressBar& bar) {
   return [&bar](double fraction) {
     bar.show(fraction);
@@ -284,39 +43,171 @@ learn::Progress progress_of(ProgressBar& bar) {
   };
 }
 
-Result<ModelPointer> fit_forest(const learn::Dataset& training, const TrainArguments& given) {
-  ProgressBar bar("forest");
-  learn::ForestOptions options;
-  options.trees = given.trees;
-  options.max_depth = given.depth;
-  options.min_leaf = given.min_leaf;
-  options.nodes_max = given.nodes_max;
-  options.balanced = given.weights == "balanced";
+using Kind = learn::Candidate::Kind;
+
+learn::Candidate candidate_of(const TrainArguments& given, Kind kind) {
+  learn::Candidate out;
+  out.kind = kind;
+  out.forest.trees = given.trees;
+  out.forest.max_depth = given.depth;
+  out.forest.min_leaf = given.min_leaf;
+  out.forest.features_per_split = given.split_features;
+  out.forest.nodes_max = given.nodes_max;
+  out.forest.extra_trees = kind == Kind::extra_trees;
+  out.forest.bootstrap = !out.forest.extra_trees;
+  out.boost.rounds = given.rounds;
+  if (given.depth != 0) out.boost.max_depth = given.depth;
+  out.boost.learning_rate = given.learning_rate;
+  out.boost.min_child_weight = given.min_child_weight;
+  out.boost.subsample = given.subsample;
+  out.boost.columns_per_tree = given.columns;
+  out.boost.lambda = given.lambda;
+  out.boost.gamma = given.gamma;
+  out.boost.scale_positive = given.scale_positive;
+  out.forest.balanced = out.boost.balanced = given.weights == "balanced";
+  out.forest.seed = out.boost.seed = given.seed;
+  return out;
+}
+
+std::vector<Kind> kinds_of(const std::string& model) {
+  if (model == "extra-trees") return {Kind::extra_trees};
+  if (model == "boost") return {Kind::boost};
+  if (model == "ensemble") return {Kind::forest, Kind::boost};
+  if (model == "any") return {Kind::forest, Kind::extra_trees, Kind::boost};
+  return {Kind::forest};
+}
+
+std::string_view name(Kind kind) {
+  return kind == Kind::boost ? "boost" : kind == Kind::extra_trees ? "extra-trees" : "forest";
+}
+
+// The files in which training keeps what it has done. They go when the detector is there.
+class Checkpoints {
+ public:
+  explicit Checkpoints(const TrainArguments& given)
+      : on_(!given.no_checkpoint),
+        beside_((std::filesystem::path(given.output) / "").parent_path().string()) {
+    if (const auto parent = std::filesystem::path(beside_).parent_path(); on_ && !parent.empty()) {
+      std::error_code ignored;  // whoever cannot write there is told so when the file is opened
+      std::filesystem::create_directories(parent, ignored);
+    }
+  }
+
+  std::string file(Kind kind) {
+    if (!on_) return "";
+    files_.push_back(fmt::format("{}.{}.checkpoint", beside_, name(kind)));
+    return files_.back();
+  }
+  void remove() const {
+    std::error_code ignored;
+    for (const auto& file : files_) std::filesystem::remove(file, ignored);
+  }
+
+ private:
+  bool on_;
+  std::string beside_;
+  std::vector<std::string> files_;
+};
+
+// What comes out of learning, beside the models.
+struct Learnt {
+  std::vector<ModelPointer> models;
+  std::map<std::string, std::string> figures;  // for the manifest
+};
+
+// The settings and outcome of each trial; not how long it took, so that the same search writes the same.
+std::string search_json(const learn::SearchResult& found) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object();
+  json.field("best", found.best.describe());
+  json.field("measure", "mean over the classes of the average precision, cross-validated");
+  json.field("out_of_time", found.out_of_time);
+  json.key("trials");
+  json.begin_array();
+  for (const auto& trial : found.trials) {
+    json.begin_object();
+    json.field("round", trial.round + 1);
+    json.field("rows", trial.rows);
+    json.field("score", trial.score);
+    json.field("settings", trial.candidate.describe());
+    json.end_object();
+  }
+  json.end_array();
+  json.end_object();
+  return out;
+}
+
+Result<learn::Candidate> search(const learn::Dataset& training, std::span<const std::uint32_t> groups,
+                                const TrainArguments& given, Learnt& learnt) {
+  learn::SearchOptions options;
+  options.kinds = kinds_of(given.model);
+  options.defaults = candidate_of(given, options.kinds.front());
+  options.candidates = given.candidates;
+  options.minutes = given.search_minutes;
   options.seed = given.seed;
   options.threads = given.metering.threads;
-  options.progress = progress_of(bar);
+  options.groups = groups;
+  auto found = [&] {
+    ProgressBar bar("search");
+    options.progress = progress_of(bar);
+    return learn::search(training, options);
+  }();
+  if (!found) return std::move(found).error();
+  say(fmt::format("{} trials{}; best: {}", found->trials.size(),
+                  found->out_of_time ? ", cut short by --search-minutes" : "", found->best.describe()));
+  learnt.figures["search"] = search_json(*found);
+  return found->best;
+}
+
+Result<ModelPointer> fit_forest(const learn::Dataset& training, learn::ForestOptions options,
+                                const TrainArguments& given, Learnt& learnt) {
+  options.out_of_bag = given.out_of_bag && options.bootstrap;
   auto fitted = learn::fit_forest(training, options);
   if (!fitted) return std::move(fitted).error();
+  if (fitted->resumed > 0)
+    say(fmt::format("{} of {} trees were there already", fitted->resumed, options.trees));
+  if (fitted->out_of_bag_accuracy) {
+    say(fmt::format("out of bag: accuracy {:.4f}", *fitted->out_of_bag_accuracy));
+    JsonWriter json(learnt.figures["out_of_bag"]);
+    json.begin_object();
+    json.field("accuracy", *fitted->out_of_bag_accuracy);
+    json.end_object();
+  }
   return ModelPointer(std::make_shared<model::Forest>(std::move(fitted->forest)));
 }
 
-Result<ModelPointer> fit_boost(const learn::Dataset& training, const TrainArguments& given) {
-  ProgressBar bar("boost");
-  learn::BoostOptions options;
-  options.rounds = given.rounds;
-  if (given.depth != 0) options.max_depth = given.depth;
-  options.balanced = given.weights == "balanced";
-  options.seed = given.seed;
-  options.threads = given.metering.threads;
-  options.progress = progress_of(bar);
-  // The validation rows choose the threshold, so they must not choose the number of rounds as well.
-  options.early_stopping = 0;
-  auto fitted = learn::fit_boost(training, nullptr, options);
+// The validation rows choose the threshold, so they must not choose the number of rounds as well: that is
+// done by a tenth of the rows to learn from, of whole groups where there are groups.
+Result<ModelPointer> fit_boost(const learn::Dataset& training, std::span<const std::uint32_t> groups,
+                               learn::BoostOptions options, const TrainArguments& given) {
+  options.early_stopping = given.early_stopping;
+  learn::Dataset learnt_from, stopped_by;
+  if (given.early_stopping > 0) {
+    data::SplitOptions shares;
+    shares.train = 0.9;
+    shares.validation = 0.1;
+    shares.test = 0;
+    shares.seed = given.seed;
+    const auto parts = groups.empty() ? data::stratified_split(training.labels, shares)
+                                      : data::grouped_split(training.labels, groups, shares);
+    if (!parts) return parts.error();
+    if (parts->validation.empty())
+      return Error{Errc::invalid, "too few rows or groups to keep a tenth aside for --early-stopping"};
+    learnt_from = learn::take(training, parts->train);
+    stopped_by = learn::take(training, parts->validation);
+  }
+  const bool apart = given.early_stopping > 0;
+  auto fitted = learn::fit_boost(apart ? learnt_from : training, apart ? &stopped_by : nullptr, options);
   if (!fitted) return std::move(fitted).error();
+  if (fitted->resumed > 0)
+    say(fmt::format("{} of {} rounds were there already", fitted->resumed, options.rounds));
+  if (apart) say(fmt::format("boost: {} rounds kept", fitted->rounds));
   return ModelPointer(std::make_shared<model::Boost>(std::move(fitted->model)));
 }
 
-Result<std::vector<ModelPointer>> fit(const learn::Dataset& training, const TrainArguments& given) {
+Result<Learnt> fit(const learn::Dataset& training, std::span<const std::uint32_t> groups,
+                   const TrainArguments& given, Checkpoints& checkpoints) {
   // Trees need no scaling; infinities, which the tools of some profiles write, must become numbers.
   std::optional<model::Preprocessor> steps;
   learn::Dataset clean;
@@ -326,20 +217,39 @@ Result<std::vector<ModelPointer>> fit(const learn::Dataset& training, const Trai
     steps = std::move(*learnt);
     clean = learn::preprocess(*steps, training);
   }
-  std::vector<ModelPointer> models;
-  for (const auto& [kind, fit_one] : {std::pair("forest", &fit_forest), std::pair("boost", &fit_boost)}) {
-    if (given.model != kind && given.model != "ensemble") continue;
-    auto model = fit_one(steps ? clean : training, given);
-    if (!model) return std::move(model).error();
+  const learn::Dataset& rows = steps ? clean : training;
+  Learnt out;
+  std::vector<learn::Candidate> chosen;
+  if (given.search) {
+    auto best = search(rows, groups, given, out);
+    if (!best) return std::move(best).error();
+    chosen.push_back(std::move(*best));
+  } else {
+    for (const auto kind : kinds_of(given.model)) chosen.push_back(candidate_of(given, kind));
+  }
+  for (auto& candidate : chosen) {
+    ProgressBar bar{std::string(name(candidate.kind))};
+    candidate.forest.checkpoint = candidate.boost.checkpoint = checkpoints.file(candidate.kind);
+    candidate.forest.threads = candidate.boost.threads = given.metering.threads;
+    candidate.forest.progress = candidate.boost.progress = progress_of(bar);
+    auto model = candidate.kind == Kind::boost ? fit_boost(rows, groups, candidate.boost, given)
+                                               : fit_forest(rows, candidate.forest, given, out);
+    if (!model) {
+      if (interrupted() && !given.no_checkpoint) {
+        say(fmt::format("stopped; what is done stands in {}: the same command goes on from there",
+                        candidate.forest.checkpoint.string()));
+      }
+      return std::move(model).error();
+    }
     if (!steps) {
-      models.push_back(std::move(*model));
+      out.models.push_back(std::move(*model));
       continue;
     }
     auto whole = model::Pipeline::make(*steps, std::move(*model));
     if (!whole) return std::move(whole).error();
-    models.push_back(std::make_shared<model::Pipeline>(std::move(*whole)));
+    out.models.push_back(std::make_shared<model::Pipeline>(std::move(*whole)));
   }
-  return models;
+  return out;
 }
 
 // Quantiles of each numeric column over the benign training rows.
@@ -415,23 +325,35 @@ Result<Outcome> validate(const detect::Detector& detector, const Parts& parts, c
 }
 
 Result<void> train(const TrainArguments& given, std::span<const std::string> words, int& status) {
-  const auto captures = are_captures(given.inputs);
-  if (!captures) return captures.error();
-  const auto material = *captures ? material_of_captures(given, status) : material_of_tables(given);
-  if (!material) return material.error();
+  if (given.model == "any" && !given.search)
+    return Error{Errc::invalid, "--model any goes with --search, which chooses one"};
+  if (given.model == "ensemble" && given.search)
+    return Error{Errc::invalid, "a search chooses one model: --model any, forest, extra-trees or boost"};
+  auto material = read_material(given, status);
+  if (!material) return std::move(material).error();
   const data::Labels labels = classes_of(material->rows, given.classes == "binary");
   if (labels.classes.size() < 2)
     return Error{Errc::invalid, "all rows are benign: there is nothing to tell apart"};
+  const auto counts_of_all = labels.counts();
+  if (counts_of_all[0] == 0) {
+    return Error{
+        Errc::invalid,
+        "no row is benign: without them there is no telling what an attack differs from; if they are "
+        "named otherwise, --merge NAME=benign"};
+  }
   if (material->rows.unlabelled != 0) {
     say(fmt::format("{} rows without a label were left out", with_thousands(material->rows.unlabelled)));
   }
-  const auto parts = split(*material, labels, given);
+  const auto parts = split_material(*material, labels, given);
   if (!parts) return parts.error();
   say(fmt::format("{} rows to learn from, {} for validation, {} columns, {} classes",
                   with_thousands(parts->training.rows()), with_thousands(parts->validation.rows()),
                   material->schema.size(), labels.classes.size()));
-  const auto models = fit(parts->training, given);
-  if (!models) return models.error();
+  if (auto enough = check_memory(parts->training, given); !enough) return enough;
+  Checkpoints checkpoints(given);
+  const auto learnt = fit(parts->training, parts->training_groups, given, checkpoints);
+  if (!learnt) return learnt.error();
+  const auto* const models = &learnt->models;
 
   detect::Manifest manifest;
   const std::filesystem::path folder(given.output);
@@ -463,8 +385,10 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
                         line.realised_rate,
                         line.benign,
                         line.resolvable};
+  manifest.figures = learnt->figures;
   manifest.figures["validation"] = outcome->evaluation.to_json();
   if (auto saved = detect::Detector::save(manifest, *models, folder); !saved) return saved;
+  checkpoints.remove();
 
   const std::string text = given.json ? outcome->evaluation.to_json() + "\n" : outcome->evaluation.to_text();
   std::fwrite(text.data(), 1, text.size(), stdout);

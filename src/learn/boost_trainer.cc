@@ -343,4 +343,6 @@ Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation
   return FittedBoost{std::move(*model), best + 1, resumed, std::move(losses)};
 }
 
+std::uint64_t boost_bytes(std::size_t rows, std::size_t inputs) { return std::uint64_t{rows} * inputs * 5; }
+
 }  // namespace nidus::learn

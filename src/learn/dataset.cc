@@ -5,9 +5,36 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/number.h"
 #include "base/text.h"
 
 namespace nidus::learn {
+
+namespace {
+
+// A column of numbers in which a few cells hold something else became a text column. To take its numbers for
+// names of categories would go wrong without a word.
+Result<void> check_texts(const data::Column& column, std::span<const std::size_t> rows) {
+  std::vector<bool> number;
+  for (const auto& text : column.vocabulary) number.push_back(parse_number(text).has_value());
+  std::size_t numbers = 0, texts = 0, first = 0;
+  for (const auto row : rows) {
+    const std::uint32_t code = column.codes[row];
+    if (code == data::kMissing) continue;
+    if (number[code]) {
+      ++numbers;
+    } else if (texts++ == 0) {
+      first = row;
+    }
+  }
+  if (texts == 0 || numbers <= texts) return {};
+  return Error{Errc::invalid, "column '" + column.name + "' holds " + with_thousands(numbers) +
+                                  " numbers, but '" + std::string(column.text_at(first)) + "' in row " +
+                                  std::to_string(first + 1) + (texts > 1 ? " and others" : "") +
+                                  ": mend it, or leave the column out with --exclude"};
+}
+
+}  // namespace
 
 std::vector<std::uint64_t> Dataset::class_counts() const {
   std::vector<std::uint64_t> counts(classes.size());
@@ -25,6 +52,7 @@ Result<model::Schema> learn_schema(const data::Table& table, std::span<const std
     model::Column column;
     column.name = from.name;
     if (from.kind == data::Kind::text) {
+      if (auto good = check_texts(from, rows); !good) return std::move(good).error();
       column.kind = model::Column::Kind::categorical;
       std::vector<bool> met(from.vocabulary.size(), false);
       for (const auto row : rows) {

@@ -29,8 +29,8 @@ struct Dataset {
 
 // Learns what rows look like from the rows given: numeric columns stay numbers, text columns become
 // categories with the texts met in these rows, in alphabetical order. A column with more than
-// `vocabulary_max` texts is an address or an id rather than a feature: Errc::invalid names it. Without
-// `columns`, Errc::not_found names it.
+// `vocabulary_max` texts is an address or an id rather than a feature: Errc::invalid names it, as it
+// does a column of which most texts are numbers. Without one of `columns`, Errc::not_found names it.
 Result<model::Schema> learn_schema(const data::Table& table, std::span<const std::string> columns,
                                    std::span<const std::size_t> rows, std::size_t vocabulary_max = 1024);
 

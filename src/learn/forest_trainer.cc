@@ -308,4 +308,9 @@ Result<FittedForest> fit_forest(const Dataset& training, const ForestOptions& op
   return fitted;
 }
 
+std::uint64_t forest_bytes(std::size_t rows, std::size_t inputs, std::size_t threads) {
+  const std::uint64_t bins = std::uint64_t{rows} * inputs;
+  return bins + (threads == 0 ? default_threads() : threads) * (bins / 15 + std::uint64_t{rows} * 18);
+}
+
 }  // namespace nidus::learn

@@ -54,4 +54,8 @@ struct FittedForest {
 // said stop; Errc::io for a checkpoint that cannot be written, Errc::corrupt for one that was tampered with.
 Result<FittedForest> fit_forest(const Dataset& training, const ForestOptions& options = {});
 
+// About how many bytes fit_forest takes beside the rows and the model: a byte for each value, a fifteenth of
+// that and eighteen for each row for each thread. threads: 0 is all processors.
+std::uint64_t forest_bytes(std::size_t rows, std::size_t inputs, std::size_t threads);
+
 }  // namespace nidus::learn

@@ -1,0 +1,350 @@
+#include "cmd/training.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <string_view>
+#include <utility>
+
+#include "base/number.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "cmd/terminal.h"
+#include "data/split.h"
+#include "detect/binding.h"
+#include "detect/fingerprint.h"
+#include "flow/features.h"
+#include "learn/boost_trainer.h"
+#include "learn/forest_trainer.h"
+
+namespace nidus::cmd {
+namespace {
+
+model::Column feature_column(flow::Feature feature) {
+  const auto& info = flow::features()[static_cast<std::size_t>(feature)];
+  return {std::string(info.key), model::Column::Kind::numeric, {}, std::string(info.unit)};
+}
+
+// By any of its names, if both are flow features; else by the text.
+bool same_column(const std::string& a, const std::string& b) {
+  const auto left = flow::feature_from_name(a), right = flow::feature_from_name(b);
+  return equal_ignoring_case(a, b) || (left && left == right);
+}
+
+bool contains(const std::vector<std::string>& list, const std::string& name) {
+  return std::any_of(list.begin(), list.end(), [&](const auto& entry) { return same_column(entry, name); });
+}
+
+// Of the columns there are, those to learn from: what --features names, else all but identities; without
+// --exclude.
+Result<std::vector<std::string>> choose(const std::vector<std::string>& all, const TrainArguments& given) {
+  for (const auto* list : {&given.features, &given.exclude}) {
+    for (const auto& wanted : *list) {
+      if (!contains(all, wanted)) {
+        return Error{Errc::not_found, fmt::format("no column '{}'{}", wanted, did_you_mean(wanted, all))};
+      }
+    }
+  }
+  std::vector<std::string> out;
+  for (const auto& name : all) {
+    const bool in =
+        given.features.empty() ? !detect::is_identity_column(name) : contains(given.features, name);
+    if (in && !contains(given.exclude, name)) out.push_back(name);
+  }
+  if (out.empty()) return Error{Errc::invalid, "no column is left to learn from"};
+  return out;
+}
+
+Result<Material> material_of_captures(const TrainArguments& given, int& status) {
+  Material out;
+  const detect::PipelineOptions options = given.metering.options();
+  std::vector<std::string> all;
+  for (const auto feature : flow::features_of(options.meter.profile)) all.emplace_back(flow::key(feature));
+  const auto names = choose(all, given);
+  if (!names) return names.error();
+  for (const auto& name : *names) out.schema.push_back(feature_column(*flow::feature_from_name(name)));
+  auto rows = rows_of_captures(given.inputs, given.labels, options, out.schema, status);
+  if (!rows) return std::move(rows).error();
+  out.rows = std::move(*rows);
+  out.meter = options.meter;
+  out.meter_description = flow::Meter(options.meter).description();
+  return out;
+}
+
+Result<Material> material_of_tables(const TrainArguments& given) {
+  const auto table = read_tables(given.inputs);
+  if (!table) return table.error();
+  std::vector<std::string> all;
+  for (std::size_t i = 0; i < table->columns(); ++i) {
+    const std::string& name = table->column(i).name;
+    if (equal_ignoring_case(name, given.labels.column) || equal_ignoring_case(name, given.labels.group))
+      continue;
+    all.push_back(name);
+  }
+  const auto names = choose(all, given);
+  if (!names) return names.error();
+  for (const auto& name : *names) {
+    // The table appended ".1" to a name that was taken.
+    if (name.ends_with(".1") && contains(all, name.substr(0, name.size() - 2))) {
+      say(fmt::format("column '{}' stands there twice; the second is '{}'", name.substr(0, name.size() - 2),
+                      name));
+    }
+  }
+
+  // A table of flows: columns under their canonical names, so that the detector also judges captures.
+  const detect::Fingerprint print = detect::fingerprint(*table);
+  std::vector<std::string> kept;
+  for (const auto& name : *names) {
+    const bool repeated = print.profile && std::any_of(kept.begin(), kept.end(), [&](const auto& other) {
+                            return same_column(other, name);
+                          });
+    if (!repeated) kept.push_back(name);
+  }
+  std::vector<std::size_t> every(table->rows());
+  for (std::size_t i = 0; i < every.size(); ++i) every[i] = i;
+  auto schema = learn::learn_schema(*table, kept, every);
+  if (!schema) return std::move(schema).error();
+  Material out;
+  out.schema = std::move(*schema);
+  if (print.profile) {
+    for (auto& column : out.schema) {
+      if (const auto feature = flow::feature_from_name(column.name)) {
+        column.name = flow::key(*feature);
+        column.unit = flow::features()[static_cast<std::size_t>(*feature)].unit;
+      }
+    }
+    out.meter = print.meter;
+    if (out.meter) out.meter_description = flow::Meter(*out.meter).description();
+  }
+  auto rows = rows_of_table(*table, given.labels, out.schema);
+  if (!rows) return std::move(rows).error();
+  out.rows = std::move(*rows);
+  return out;
+}
+
+// Keeps at most `most` rows of each class among `rows`, chosen by the seed, in their order.
+std::vector<std::size_t> thin(std::vector<std::size_t> rows, const std::vector<std::uint32_t>& codes,
+                              std::size_t classes, std::uint64_t most, std::uint64_t seed) {
+  if (most == 0) return rows;
+  std::vector<std::size_t> out;
+  Random random(seed);
+  std::vector<std::vector<std::size_t>> by_class(classes);
+  for (const auto row : rows) by_class[codes[row]].push_back(row);
+  for (auto& members : by_class) {
+    for (std::size_t i = 0; i < std::min<std::size_t>(members.size(), most); ++i) {
+      std::swap(members[i], members[i + random.below(members.size() - i)]);
+      out.push_back(members[i]);
+    }
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+// Columns in which all rows are equal say nothing, and neither do those with nothing in them.
+Result<void> look_at_columns(const learn::Dataset& training) {
+  std::vector<std::string> constant;
+  for (std::size_t input = 0; input < training.inputs(); ++input) {
+    const float first = training.at(0, input);
+    bool varies = false;
+    for (std::size_t row = 1; row < training.rows() && !varies; ++row) {
+      const float value = training.at(row, input);
+      varies = !(value == first || (std::isnan(value) && std::isnan(first)));
+    }
+    if (!varies) constant.push_back("'" + training.schema[input].name + "'");
+  }
+  if (constant.size() == training.inputs()) {
+    return Error{Errc::invalid, "no column varies in the rows to learn from: there is nothing to learn"};
+  }
+  constexpr std::size_t kNamed = 5;
+  if (!constant.empty()) {
+    const std::size_t named = std::min(constant.size(), kNamed);
+    say(fmt::format("{} of {} columns never vary in the rows to learn from and say nothing: {}{}",
+                    constant.size(), training.inputs(),
+                    fmt::join(constant.begin(), constant.begin() + static_cast<std::ptrdiff_t>(named), ", "),
+                    named < constant.size() ? ", …" : ""));
+  }
+  return {};
+}
+
+// What can be had without the system writing memory to disk, and within the limit of a container.
+std::optional<std::uint64_t> memory_available() {
+  std::optional<std::uint64_t> out;
+  std::ifstream facts("/proc/meminfo");
+  for (std::string line; std::getline(facts, line);) {
+    if (!line.starts_with("MemAvailable:")) continue;
+    const auto words = split(trim(std::string_view(line).substr(13)), ' ');
+    if (const auto kilobytes = parse_integer(words.front()))
+      out = static_cast<std::uint64_t>(*kilobytes) * 1024;
+  }
+  std::string most, used;
+  std::getline(std::ifstream("/sys/fs/cgroup/memory.max") >> std::ws, most);
+  std::getline(std::ifstream("/sys/fs/cgroup/memory.current") >> std::ws, used);
+  const auto limit = parse_integer(most), current = parse_integer(used);
+  if (limit && current && *limit > *current) {
+    out = std::min(out.value_or(UINT64_MAX), static_cast<std::uint64_t>(*limit - *current));
+  }
+  return out;
+}
+
+}  // namespace
+
+void TrainArguments::declare(Arguments& arguments) {
+  arguments.inputs(inputs, "input", "Captures (with --labels), or tables (with --label)");
+  arguments.option("-o,--output", output, "The detector's folder");
+  labels.declare(arguments);
+  arguments.option("--model", model,
+                   "What is fitted; ensemble: forest and boost; any: what --search finds best",
+                   {"forest", "extra-trees", "boost", "ensemble", "any"});
+  arguments.option("--classes", classes, "Tell attacks apart, or only attack from benign",
+                   {"multi", "binary"});
+  arguments.option("--fpr", fpr,
+                   "False-positive rate that the threshold is chosen for, on benign validation rows", 0, 0.5);
+  arguments.option("--validation", validation,
+                   "Share of the rows kept from training for threshold and figures", 0.05, 0.9);
+  arguments.option("--validate-on", validate_on,
+                   "Validation rows come only from groups whose names begin so: those most like the site to "
+                   "be watched");
+  arguments.option("--features", features, "Only these columns, by any of their names");
+  arguments.option("--exclude", exclude,
+                   "All columns but these (beside what is never learnt from: who and when)");
+  arguments.option("--seed", seed, "Of the split and the models");
+  arguments.option("--weights", weights, "balanced: each class counts the same", {"balanced", "none"});
+  arguments.option("--rows-per-class", rows_per_class,
+                   "Rows of a class used at most, chosen by the seed; 0 all");
+  arguments.option("--trees", trees, "forest, extra-trees: number of trees", 10000);
+  arguments.option("--depth", depth,
+                   "forest, extra-trees: greatest depth, 0 until the leaves are pure; boost: 0 means 6", 64);
+  arguments.option("--min-leaf", min_leaf, "forest, extra-trees: rows in a leaf");
+  arguments.option("--nodes-max", nodes_max,
+                   "forest, extra-trees: nodes of all trees together, for a small detector; 0 any");
+  arguments.option("--split-features", split_features,
+                   "forest, extra-trees: columns looked at for a split; 0 the square root of their number");
+  arguments.flag("--out-of-bag", out_of_bag,
+                 "forest: also estimate the quality from the rows that each tree did not draw");
+  arguments.option("--rounds", rounds, "boost: number of rounds", 100000);
+  arguments.option(
+      "--early-stopping", early_stopping,
+      "boost: end when a tenth of the rows to learn from, kept aside, has not gained for so many "
+      "rounds; 0 never");
+  arguments.option("--learning-rate", learning_rate, "boost: what a round counts", 0.0001, 1);
+  arguments.option("--min-child-weight", min_child_weight, "boost: least weight of a leaf", 0, 1e6);
+  arguments.option("--subsample", subsample, "boost: share of the rows for each round", 0.01, 1);
+  arguments.option("--columns", columns, "boost: share of the columns for each tree", 0.01, 1);
+  arguments.option("--lambda", lambda, "boost: how much leaves are drawn to zero", 0, 1e6);
+  arguments.option("--gamma", gamma, "boost: least gain of a split", 0, 1e6);
+  arguments.option("--scale-pos-weight", scale_positive, "boost, two classes: weight of an attack", 1e-6,
+                   1e6);
+  arguments.flag("--search", search,
+                 "Look for the best settings first, by cross-validation on the rows to learn from");
+  arguments.option("--search-minutes", search_minutes, "The search ends after so long", 0.01, 100000);
+  arguments.option("--candidates", candidates, "Settings that the search begins with", 10000);
+  arguments.flag("--no-checkpoint", no_checkpoint,
+                 "Keep nothing on the way; otherwise what is done stands beside the detector, and the same "
+                 "command goes on from there");
+  arguments.option("--name", name, "Of the detector; its folder's if not given");
+  arguments.option("--set-version", version, "Of the detector");
+  arguments.flag("--json", json, "The figures as JSON");
+  metering.declare(arguments);
+  arguments.footer(
+      "Rows of one group (--group, or the label file's) stay on one side of the split. The threshold is "
+      "the lowest at\n"
+      "which no more than --fpr of the benign validation rows are taken for attacks.");
+}
+
+Result<Parts> split_material(Material& material, const data::Labels& labels, const TrainArguments& given) {
+  data::SplitOptions options;
+  options.train = 1 - given.validation;
+  options.validation = given.validation;
+  options.test = 0;
+  options.seed = given.seed;
+  const auto& groups = material.rows.groups;
+  const bool grouped =
+      std::any_of(groups.begin(), groups.end(), [](auto group) { return group != data::kMissing; });
+  // Rows of other groups than those to validate on are only learnt from.
+  std::vector<std::size_t> divided, learnt_from;
+  std::vector<std::uint32_t> codes, their_groups;
+  for (std::size_t row = 0; row < labels.codes.size(); ++row) {
+    const bool named = grouped && groups[row] != data::kMissing;
+    if (!given.validate_on.empty() &&
+        !(named && material.rows.group_names[groups[row]].starts_with(given.validate_on))) {
+      learnt_from.push_back(row);
+      continue;
+    }
+    divided.push_back(row);
+    codes.push_back(labels.codes[row]);
+    if (grouped) their_groups.push_back(groups[row]);
+  }
+  if (divided.empty()) {
+    return Error{Errc::not_found, fmt::format("no group's name begins with '{}'", given.validate_on)};
+  }
+  auto rows =
+      grouped ? data::grouped_split(codes, their_groups, options) : data::stratified_split(codes, options);
+  if (!rows) return rows.error();
+  for (auto* part : {&rows->train, &rows->validation}) {
+    for (auto& row : *part) row = divided[row];
+  }
+  rows->train.insert(rows->train.end(), learnt_from.begin(), learnt_from.end());
+  std::sort(rows->train.begin(), rows->train.end());
+  learn::Dataset all;
+  all.schema = material.schema;
+  all.classes = labels.classes;
+  all.values = std::move(material.rows.values);
+  all.labels = labels.codes;
+  Parts parts;
+  const auto training_rows =
+      thin(rows->train, labels.codes, labels.classes.size(), given.rows_per_class, given.seed);
+  parts.validation_rows = rows->validation;
+  parts.training = learn::take(all, training_rows);
+  parts.validation = learn::take(all, parts.validation_rows);
+  for (std::size_t i = 0; grouped && i < training_rows.size(); ++i) {
+    const auto group = groups[training_rows[i]];
+    parts.training_groups.push_back(
+        group != data::kMissing ? group
+                                : static_cast<std::uint32_t>(material.rows.group_names.texts().size() + i));
+  }
+  const auto trained = parts.training.class_counts(), checked = parts.validation.class_counts();
+  for (std::size_t i = 0; i < labels.classes.size(); ++i) {
+    if (trained[i] == 0) {
+      return Error{
+          Errc::invalid,
+          fmt::format("all rows of '{}' are in groups that the split keeps for validation; give more "
+                      "groups with it, another --seed, or --merge it",
+                      labels.classes[i])};
+    }
+    if (checked[i] == 0)
+      say(fmt::format("no row of '{}' is left for validation: its figures will be missing",
+                      labels.classes[i]));
+  }
+  if (checked[0] == 0) return Error{Errc::invalid, "no benign row is left to choose the threshold by"};
+  if (auto good = look_at_columns(parts.training); !good) return std::move(good).error();
+  return parts;
+}
+
+Result<Material> read_material(const TrainArguments& given, int& status) {
+  const auto captures = are_captures(given.inputs);
+  if (!captures) return captures.error();
+  return *captures ? material_of_captures(given, status) : material_of_tables(given);
+}
+
+Result<void> check_memory(const learn::Dataset& training, const TrainArguments& given) {
+  const std::size_t rows = training.rows(), inputs = training.inputs();
+  const bool forest = given.model != "boost", boost = given.model != "forest" && given.model != "extra-trees";
+  const std::uint64_t needed =
+      std::max(forest ? learn::forest_bytes(rows, inputs, given.metering.threads) : 0,
+               boost ? learn::boost_bytes(rows, inputs) : 0);
+  const auto available = memory_available();
+  if (available && needed > *available) {
+    return Error{Errc::exhausted,
+                 fmt::format("learning from {} rows in {} columns takes about {} of memory, and {} are free: "
+                             "take fewer with --rows-per-class, or fewer --threads",
+                             with_thousands(training.rows()), training.inputs(), bytes_text(needed),
+                             bytes_text(*available))};
+  }
+  if (needed >= 500'000'000) say(fmt::format("learning takes about {} of memory", bytes_text(needed)));
+  return {};
+}
+
+}  // namespace nidus::cmd

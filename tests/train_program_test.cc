@@ -1,0 +1,304 @@
+// `nidus train` as a user meets it: what it makes of tables that are not as they should be, that it goes on
+// after it was killed, and what a search leaves behind.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/random.h"
+
+namespace nidus {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+struct Outcome {
+  int status = -1;
+  std::string out, err;
+};
+
+// The rows of a small table, cell by cell.
+struct Rows {
+  std::vector<std::string> names;
+  std::vector<std::vector<std::string>> cells;
+
+  // The columns in the order given, by their numbers.
+  std::string csv(const std::vector<std::size_t>& order) const {
+    std::string out;
+    const auto line = [&](const std::vector<std::string>& row) {
+      for (std::size_t i = 0; i < order.size(); ++i) out += (i > 0 ? "," : "") + row[order[i]];
+      out += "\n";
+    };
+    line(names);
+    for (const auto& row : cells) line(row);
+    return out;
+  }
+  std::string csv() const {
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < names.size(); ++i) order.push_back(i);
+    return csv(order);
+  }
+};
+
+// Attacks are those with size × 2 > rate; `service` helps a little.
+Rows drawn(std::size_t rows, std::uint64_t seed = 1) {
+  Random random(seed);
+  Rows out;
+  out.names = {"size", "rate", "service", "label"};
+  for (std::size_t row = 0; row < rows; ++row) {
+    const auto size = random.below(1000), rate = random.below(2000);
+    const bool attack = size * 2 > rate;
+    out.cells.push_back({std::to_string(size), std::to_string(rate),
+                         random.below(4) == 0 ? (attack ? "irc" : "dns") : "http",
+                         attack ? "flood" : "benign"});
+  }
+  return out;
+}
+
+class TrainTest : public testing::Test {
+ protected:
+  TrainTest()
+      : folder_(fs::path(testing::TempDir()) /
+                (std::string("nidus_") + testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  ~TrainTest() override { fs::remove_all(folder_); }
+
+  Outcome nidus(const std::string& words) const {
+    const std::string whole = "cd '" + folder_.string() + "' && '" NIDUS_PROGRAM "' " + words +
+                              " > stdout.txt 2> stderr.txt < /dev/null";
+    const int answer = std::system(whole.c_str());
+    return {WIFEXITED(answer) ? WEXITSTATUS(answer) : -1, text("stdout.txt"), text("stderr.txt")};
+  }
+  Outcome train(const std::string& bytes, const std::string& more = "") const {
+    write("rows.csv", bytes);
+    return nidus("train rows.csv --label label --trees 5 -o made " + more);
+  }
+  // The program in a child of its own, and a signal for it as soon as `ready` says so.
+  int signalled(const std::vector<std::string>& words, int signal, const std::function<bool()>& ready) const {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      std::vector<char*> pointers = {const_cast<char*>(NIDUS_PROGRAM)};
+      for (const auto& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
+      pointers.push_back(nullptr);
+      if (::chdir(folder_.c_str()) != 0 || std::freopen("stdout.txt", "w", stdout) == nullptr ||
+          std::freopen("stderr.txt", "w", stderr) == nullptr) {
+        ::_exit(99);
+      }
+      ::execv(NIDUS_PROGRAM, pointers.data());
+      ::_exit(98);
+    }
+    int status = 0;
+    bool sent = false;
+    while (::waitpid(child, &status, WNOHANG) == 0) {
+      if (!sent && ready()) {
+        ::kill(child, signal);
+        sent = true;
+      }
+    }
+    EXPECT_TRUE(sent);
+    return status;
+  }
+
+  std::string text(const std::string& name) const {
+    const auto read = read_file(folder_ / name);
+    return read ? *read : "";
+  }
+  std::size_t size(const std::string& name) const {
+    std::error_code none;
+    const auto bytes = fs::file_size(folder_ / name, none);
+    return none ? 0 : static_cast<std::size_t>(bytes);
+  }
+  void write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(folder_ / name, std::ios::binary) << bytes;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(TrainTest, OneClassOnlyIsNothingToLearnFrom) {
+  Rows rows = drawn(50);
+  for (auto& row : rows.cells) row[3] = "benign";
+  Outcome outcome = train(rows.csv());
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("all rows are benign"));
+  for (auto& row : rows.cells) row[3] = "flood";
+  outcome = train(rows.csv());
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("no row is benign"), HasSubstr("--merge")));
+  EXPECT_FALSE(fs::exists(folder_ / "made"));
+}
+
+TEST_F(TrainTest, ConstantAndEmptyColumnsAreNamed) {
+  Rows rows = drawn(200);
+  rows.names[2] = "nothing";
+  for (auto& row : rows.cells) row[2] = "";
+  Outcome outcome = train(rows.csv());
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.err,
+              HasSubstr("1 of 3 columns never vary in the rows to learn from and say nothing: 'nothing'"));
+  for (auto& row : rows.cells) row[0] = row[1] = "7";
+  for (const char* const model : {"forest", "boost"}) {
+    outcome = train(rows.csv(), std::string("--model ") + model);
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_THAT(outcome.err, HasSubstr("no column varies"));
+  }
+}
+
+TEST_F(TrainTest, NothingButMissingValuesIsAnError) {
+  Rows rows = drawn(100);
+  for (auto& row : rows.cells) row[0] = row[1] = row[2] = "NaN";
+  const Outcome outcome = train(rows.csv());
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("no column varies"));
+}
+
+TEST_F(TrainTest, TenRowsAreEnoughOrSaidToBeTooFew) {
+  Rows rows = drawn(10);
+  for (std::size_t i = 0; i < 10; ++i) rows.cells[i][3] = i < 5 ? "flood" : "benign";
+  for (const char* const model : {"forest", "extra-trees", "boost"}) {
+    const Outcome outcome = train(rows.csv(), std::string("--model ") + model);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("hardly more than a guess"));
+  }
+  rows.cells.resize(2);
+  rows.cells[1][3] = "benign";
+  const Outcome outcome = train(rows.csv());
+  EXPECT_NE(outcome.status, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("error"));
+}
+
+TEST_F(TrainTest, TextAmongNumbersIsNamedWithItsRow) {
+  Rows rows = drawn(100);
+  rows.cells[41][1] = "12 kB";
+  Outcome outcome = train(rows.csv());
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("column 'rate' holds 99 numbers, but '12 kB' in row 42"));
+  outcome = train(rows.csv(), "--exclude rate");
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+}
+
+TEST_F(TrainTest, ReorderedColumnsChangeNothingMissingOnesAreNamed) {
+  ASSERT_EQ(train(drawn(400).csv()).status, 0);
+  const Rows other = drawn(100, 2);
+  write("same.csv", other.csv());
+  write("turned.csv", other.csv({3, 2, 1, 0}));
+  const std::string figures = nidus("evaluate made same.csv --label label --json").out;
+  EXPECT_THAT(figures, HasSubstr("roc_auc"));
+  EXPECT_EQ(nidus("evaluate made turned.csv --label label --json").out, figures);
+  write("less.csv", other.csv({0, 2, 3}));
+  const Outcome less = nidus("evaluate made less.csv --label label");
+  EXPECT_EQ(less.status, 3);
+  EXPECT_THAT(less.err, HasSubstr("no column 'rate'"));
+  // Two tables with different columns do not become one.
+  const Outcome both = nidus("train rows.csv less.csv --label label -o both");
+  EXPECT_NE(both.status, 0);
+  EXPECT_THAT(both.err, HasSubstr("rate"));
+}
+
+TEST_F(TrainTest, TablesWithColumnsInAnotherOrderAreOneTable) {
+  write("a.csv", drawn(300).csv());
+  write("b.csv", drawn(300, 2).csv({2, 3, 0, 1}));
+  write("c.csv", drawn(300, 2).csv());
+  ASSERT_EQ(nidus("train a.csv b.csv --label label --trees 5 -o turned").status, 0);
+  ASSERT_EQ(nidus("train a.csv c.csv --label label --trees 5 -o straight").status, 0);
+  EXPECT_FALSE(text("turned/model-1.nidus").empty());
+  EXPECT_TRUE(text("turned/model-1.nidus") == text("straight/model-1.nidus"));
+}
+
+TEST_F(TrainTest, ADoubledColumnIsToldAndKeptApart) {
+  Rows rows = drawn(300);
+  rows.names = {"size", "rate", "size", "label"};
+  for (auto& row : rows.cells) row[2] = "1";
+  const Outcome outcome = train(rows.csv());
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("'size' stands there twice"));
+  EXPECT_THAT(text("made/detector.json"), HasSubstr("\"size.1\""));
+}
+
+TEST_F(TrainTest, CategoriesNeverSeenAreMissingLabelsNeverSeenAreNamed) {
+  ASSERT_EQ(train(drawn(400).csv()).status, 0);
+  Rows other = drawn(60, 3);
+  for (auto& row : other.cells) row[2] = "gopher";
+  write("gopher.csv", other.csv());
+  for (auto& row : other.cells) row[2] = "";
+  write("blank.csv", other.csv());
+  const Outcome unseen = nidus("evaluate made gopher.csv --label label --json");
+  EXPECT_EQ(unseen.status, 0) << unseen.err;
+  EXPECT_EQ(unseen.out, nidus("evaluate made blank.csv --label label --json").out);
+}
+
+TEST_F(TrainTest, WhatIsKilledGoesOnAndComesOutTheSame) {
+  write("rows.csv", drawn(3000).csv());
+  for (const std::string model : {"forest", "boost"}) {
+    const std::string file = "made." + model + ".checkpoint";
+    const std::vector<std::string> words = {"train",    "rows.csv", "--label",   "label", "--model",
+                                            model,      "--trees",  "200",       "-o",    "made",
+                                            "--rounds", "150",      "--threads", "1"};
+    const int status = signalled(words, SIGKILL, [&] { return size(file) > 20'000; });
+    ASSERT_TRUE(WIFSIGNALED(status));
+    EXPECT_FALSE(fs::exists(folder_ / "made" / "detector.json"));
+    std::string line;
+    for (const auto& word : words) line += word + " ";
+    const Outcome resumed = nidus(line);
+    EXPECT_EQ(resumed.status, 0) << resumed.err;
+    EXPECT_THAT(resumed.err, HasSubstr("were there already"));
+    EXPECT_FALSE(fs::exists(folder_ / file));
+    const std::string bytes = text("made/model-1.nidus");
+    fs::remove_all(folder_ / "made");
+    const Outcome whole = nidus(line + "--no-checkpoint");
+    EXPECT_EQ(whole.status, 0) << whole.err;
+    EXPECT_FALSE(bytes.empty());
+    EXPECT_TRUE(text("made/model-1.nidus") == bytes);
+    fs::remove_all(folder_ / "made");
+  }
+}
+
+TEST_F(TrainTest, AnInterruptSaysWhereTheWorkStands) {
+  write("rows.csv", drawn(3000).csv());
+  const int status = signalled({"train", "rows.csv", "--label", "label", "--trees", "3000", "-o", "made"},
+                               SIGINT, [&] { return size("made.forest.checkpoint") > 20'000; });
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 130);
+  EXPECT_THAT(text("stderr.txt"), HasSubstr("made.forest.checkpoint: the same command goes on from there"));
+  EXPECT_TRUE(fs::exists(folder_ / "made.forest.checkpoint"));
+}
+
+TEST_F(TrainTest, ASearchLeavesItsTrialsInTheManifest) {
+  const std::string more = "--model any --search --candidates 5 --threads 1";
+  const Outcome outcome = train(drawn(300).csv(), more);
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("7 trials; best: --model"));
+  const std::string manifest = text("made/detector.json");
+  EXPECT_THAT(manifest, AllOf(HasSubstr("\"trials\""), HasSubstr("cross-validated")));
+  ASSERT_EQ(train(drawn(300).csv(), more).status, 0);
+  EXPECT_TRUE(text("made/detector.json") == manifest);
+  EXPECT_EQ(train(drawn(300).csv(), "--model any").status, 2);
+  EXPECT_EQ(train(drawn(300).csv(), "--model ensemble --search").status, 2);
+  // Grouped, stopped early, estimated out of bag.
+  Rows rows = drawn(300);
+  rows.names.push_back("day");
+  for (std::size_t i = 0; i < 300; ++i) rows.cells[i].push_back("d" + std::to_string(i / 20));
+  const Outcome grouped = train(rows.csv(), "--group day --search --candidates 3 --out-of-bag");
+  EXPECT_EQ(grouped.status, 0) << grouped.err;
+  EXPECT_THAT(grouped.err, HasSubstr("out of bag: accuracy"));
+  const Outcome early = train(rows.csv(), "--group day --model boost --early-stopping 2 --rounds 40");
+  EXPECT_EQ(early.status, 0) << early.err;
+  EXPECT_THAT(early.err, HasSubstr("rounds kept"));
+}
+
+}  // namespace
+}  // namespace nidus
