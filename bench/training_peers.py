@@ -14,7 +14,6 @@ rows. The times are those of fit() alone.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -41,6 +40,12 @@ def make_rows(folder, rows, columns):
     return names
 
 
+def peak_mb():
+    for line in open("/proc/self/status"):
+        if line.startswith("VmHWM:"):
+            return float(line.split()[1]) / 1024
+
+
 def peer(kind, count, columns, names):
     """In a process of its own: fits one of the peers and prints what train_matrix prints."""
     x = np.fromfile(names[0], np.float32).reshape(-1, columns)
@@ -56,13 +61,13 @@ def peer(kind, count, columns, names):
 
         make = RandomForestClassifier if kind == "forest" else ExtraTreesClassifier
         model = make(count, n_jobs=1, random_state=1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mb()
     start = time.monotonic()
     model.fit(x, y)
     seconds = time.monotonic() - start
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    after = peak_mb()
     model.predict_proba(test)[:, 1].astype(np.float64).tofile(names[4])
-    print(json.dumps({"seconds": seconds, "data_mb": before / 1024, "peak_mb": after / 1024}))
+    print(json.dumps({"seconds": seconds, "data_mb": before, "peak_mb": after}))
 
 
 def main():

@@ -88,6 +88,14 @@ class Chunks {
   std::size_t first_ = 0;
 };
 
+// libxgboost's threads wait for each other by spinning, several times a round. Below half a million values
+// each they burn more time than they save, and on a busy machine they burn that of others.
+int threads_for(const Dataset& training, std::size_t asked) {
+  constexpr std::size_t kValuesEach = 500'000;
+  const std::size_t most = asked == 0 ? default_threads() : asked;
+  return static_cast<int>(std::clamp<std::size_t>(training.values.size() / kValuesEach, 1, most));
+}
+
 // What each row weighs; empty if all weigh the same.
 std::vector<float> row_weights(const Dataset& dataset, bool balanced) {
   std::vector<float> weights = dataset.weights;
@@ -269,7 +277,7 @@ Result<std::string> boost_once(DMatrixHandle matrix,
 Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation,
                               const BoostOptions& options) {
   if (auto good = check(training, validation, options); !good) return std::move(good).error();
-  const auto threads = static_cast<int>(options.threads == 0 ? default_threads() : options.threads);
+  const int threads = threads_for(training, options.threads);
   const auto settings = parameters(training, options, threads);
   const std::size_t groups = training.classes.size() == 2 ? 1 : training.classes.size();
   const std::size_t inputs = training.inputs();

@@ -28,7 +28,7 @@ struct BoostOptions {
   // never.
   std::size_t early_stopping = 20;
   std::uint64_t seed = 1;
-  std::size_t threads = 0;  // 0: all processors
+  std::size_t threads = 0;  // at most; 0: all processors. A small table is not worth more than one
   // A file that takes each round as it is finished, and from which the same training goes on; see Checkpoint.
   std::filesystem::path checkpoint;  // empty: none
   Progress progress;                 // may be empty

@@ -54,7 +54,7 @@ std::string summary(const SearchResult& result) {
 }
 
 TEST(Search, GivesMoreRowsToFewerCandidates) {
-  const auto result = search(drawn(2000), small());
+  const auto result = search(drawn(1200), small());
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_FALSE(result->out_of_time);
   ASSERT_EQ(result->trials.size(), 9u + 3u);
@@ -63,15 +63,15 @@ TEST(Search, GivesMoreRowsToFewerCandidates) {
   for (std::size_t i = 0; i < 12; ++i) {
     const Trial& trial = result->trials[i];
     EXPECT_EQ(trial.round, i < 9 ? 0u : 1u);
-    EXPECT_NEAR(static_cast<double>(trial.rows), i < 9 ? 667 : 2000, 2);
+    EXPECT_NEAR(static_cast<double>(trial.rows), i < 9 ? 400 : 1200, 2);
     if (i < 9) continue;
     last.insert(trial.candidate.describe());
     best = std::max(best, trial.score);
   }
   EXPECT_EQ(last.count(result->best.describe()), 1u);
   for (const auto& trial : result->trials) {
-    if (trial.round == 1 && trial.candidate.describe() == result->best.describe())
-      EXPECT_EQ(trial.score, best);
+    const bool chosen = trial.round == 1 && trial.candidate.describe() == result->best.describe();
+    EXPECT_TRUE(!chosen || trial.score == best);
   }
   // A tenth of the labels are drawn by lot, half of those wrong: a model that knows the rule is right in 95
   // of 100, and no ranking of such rows is much better than that.
@@ -80,7 +80,7 @@ TEST(Search, GivesMoreRowsToFewerCandidates) {
 }
 
 TEST(Search, TheSameSeedFindsTheSame) {
-  const Dataset data = drawn(900, 3);
+  const Dataset data = drawn(450, 3);
   SearchOptions options = small();
   const auto a = search(data, options);
   options.threads = 2;
