@@ -168,16 +168,7 @@ TEST(ModelFile, TheFirstVersionIsReadAndHasNoCovers) {
 
 TEST(ModelFile, CoversAreKeptAndMustFit) {
   auto parts = testing::draw_trees(4, 3, 2, 15, 1, false).parts;
-  std::vector<float> weights(parts.nodes.size(), 1);
-  for (std::size_t tree = 3; tree-- > 0;) {
-    const std::size_t root = parts.roots[tree];
-    for (std::size_t i = parts.roots[tree + 1]; i-- > root;) {
-      if (parts.nodes[i].is_leaf())
-        weights[i] = static_cast<float>(i % 5);
-      else
-        weights[i] = weights[root + parts.nodes[i].left()] + weights[root + parts.nodes[i].left() + 1];
-    }
-  }
+  const auto weights = testing::draw_weights(4, parts);
   parts.covers = TreeSet::pack_covers(parts.nodes.span(), parts.roots.span(), weights);
   ModelFile file;
   file.schema.resize(2);
@@ -194,10 +185,16 @@ TEST(ModelFile, CoversAreKeptAndMustFit) {
   wrong.back() = std::numeric_limits<float>::infinity();
   auto broken = parts;
   broken.covers = wrong;
-  EXPECT_THAT(TreeSet::make(broken).error().message, HasSubstr("cover that is not finite"));
-  wrong.pop_back();
+  EXPECT_THAT(TreeSet::make(broken).error().message, HasSubstr("tree 2: covers that are none"));
+  wrong.back() = 0.75f;
   broken.covers = wrong;
-  EXPECT_THAT(TreeSet::make(broken).error().message, HasSubstr("covers do not fit"));
+  EXPECT_THAT(TreeSet::make(broken).error().message, HasSubstr("tree 2: covers that are none"));
+  wrong.push_back(0);
+  broken.covers = wrong;
+  EXPECT_FALSE(TreeSet::make(broken));
+  wrong.resize(wrong.size() - 2);
+  broken.covers = wrong;
+  EXPECT_THAT(TreeSet::make(broken).error().message, HasSubstr("fewer covers"));
 }
 
 TEST(ModelFile, RefusesToWriteWhatDoesNotFit) {

@@ -68,6 +68,21 @@ inline DrawnTrees draw_trees(std::uint64_t seed, std::size_t trees, std::size_t 
   return out;
 }
 
+// How many training rows came through each node: at the leaves 0 to 8, zero now and then.
+inline std::vector<float> draw_weights(std::uint64_t seed, const TreeSet::Parts& parts) {
+  Random random(seed);
+  std::vector<float> weights(parts.nodes.size());
+  for (std::size_t tree = 0; tree + 1 < parts.roots.size(); ++tree) {
+    const std::size_t root = parts.roots[tree];
+    for (std::size_t i = parts.roots[tree + 1]; i-- > root;) {
+      const Node node = parts.nodes[i];
+      weights[i] = node.is_leaf() ? static_cast<float>(random.below(9))
+                                  : weights[root + node.left()] + weights[root + node.left() + 1];
+    }
+  }
+  return weights;
+}
+
 // Each threshold, its neighbours, NaN and the infinities, and numbers between.
 inline std::vector<float> draw_rows(std::uint64_t seed, const std::vector<float>& thresholds,
                                     std::size_t rows, std::size_t inputs, bool with_missing) {

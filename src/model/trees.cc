@@ -54,6 +54,32 @@ Result<std::uint16_t> check_tree(std::size_t index, std::span<const Node> tree, 
 
 }  // namespace
 
+namespace {
+
+Result<void> check_covers(const TreeSet::Parts& parts) {
+  if (parts.covers.empty()) return {};
+  std::size_t at = 0;
+  for (std::size_t tree = 0; tree + 1 < parts.roots.size(); ++tree) {
+    const auto nodes =
+        parts.nodes.span().subspan(parts.roots[tree], parts.roots[tree + 1] - parts.roots[tree]);
+    const auto inner = static_cast<std::size_t>(
+        std::count_if(nodes.begin(), nodes.end(), [](const Node& node) { return !node.is_leaf(); }));
+    if (parts.covers.size() - at < inner + 1)
+      return Error{Errc::corrupt, "fewer covers than roots and inner nodes"};
+    const float root = parts.covers[at];
+    const auto shares = parts.covers.span().subspan(at + 1, inner);
+    if (!(root >= 0) || !std::isfinite(root) ||
+        !std::all_of(shares.begin(), shares.end(), [](float share) { return std::abs(share) <= 0.5f; })) {
+      return Error{Errc::corrupt, "tree " + std::to_string(tree) + ": covers that are none"};
+    }
+    at += inner + 1;
+  }
+  if (at != parts.covers.size()) return Error{Errc::corrupt, "more covers than roots and inner nodes"};
+  return {};
+}
+
+}  // namespace
+
 std::vector<float> TreeSet::pack_covers(std::span<const Node> nodes, std::span<const std::uint32_t> roots,
                                         std::span<const float> weights) {
   CHECK(weights.size() == nodes.size());
@@ -65,7 +91,8 @@ std::vector<float> TreeSet::pack_covers(std::span<const Node> nodes, std::span<c
     for (std::size_t i = root; i < roots[tree + 1]; ++i) {
       if (nodes[i].is_leaf()) continue;
       const float left = weights[root + nodes[i].left()], right = weights[root + nodes[i].left() + 1];
-      covers.push_back(right < left ? -right : left);
+      const float whole = left + right;
+      covers.push_back(whole > 0 ? std::min(left, right) / whole * (right < left ? -1.0f : 1.0f) : 0.0f);
     }
   }
   return covers;
@@ -97,17 +124,6 @@ Result<TreeSet> TreeSet::make(Parts parts) {
       parts.roots[parts.roots.size() - 1] != parts.nodes.size()) {
     return Error{Errc::corrupt, "the roots do not span the nodes"};
   }
-  if (!parts.covers.empty()) {
-    const auto inner = std::count_if(parts.nodes.begin(), parts.nodes.end(),
-                                     [](const Node& node) { return !node.is_leaf(); });
-    if (parts.covers.size() != parts.roots.size() - 1 + static_cast<std::size_t>(inner)) {
-      return Error{Errc::corrupt, "the covers do not fit the number of trees and inner nodes"};
-    }
-    if (!std::all_of(parts.covers.begin(), parts.covers.end(),
-                     [](float cover) { return std::isfinite(cover); })) {
-      return Error{Errc::corrupt, "a cover that is not finite"};
-    }
-  }
   TreeSet set;
   set.parts_ = std::move(parts);
   std::vector<std::uint32_t> depths;
@@ -126,6 +142,7 @@ Result<TreeSet> TreeSet::make(Parts parts) {
     if (!depth) return depth.error();
     set.depths_.push_back(*depth);
   }
+  if (auto good = check_covers(set.parts_); !good) return std::move(good).error();
   return set;
 }
 

@@ -69,9 +69,9 @@ class TreeSet {
     Array<float> leaves;         // leaf number × width
     Array<std::uint64_t>
         missing_right;  // one bit a node: missing goes right; or empty, if it always goes left
-    // How much training weight came through each node, for explanations; or empty, where nobody knows. For
-    // each tree that of its root, then for each of its inner nodes, in their order, that of the lighter
-    // child: with a minus sign if that is the right one. The heavier child has the rest.
+    // How the training weight went through the trees, for explanations; or empty, where nobody knows. For
+    // each tree the weight at its root, then for each of its inner nodes, in their order, the share of it
+    // that the lighter child got, at most a half: with its sign bit set if that is the right one.
     Array<float> covers;
   };
 
