@@ -223,6 +223,58 @@ TEST_F(ProgramTest, ADetectorTrainedOnCapturesFindsTheScanInAnother) {
   EXPECT_EQ(nidus("detect new.pcap -d office --format csv --threads 8").out, csv.out);
 }
 
+TEST_F(ProgramTest, VerdictsComeWithReasons) {
+  train();
+  office(40, 25, 1'700'100'000'000'000).save((folder_ / "new.pcap").string());
+  const Outcome csv = nidus("detect new.pcap -d office --format csv --explain");
+  ASSERT_EQ(csv.status, 0) << csv.err;
+  const auto table = data::parse_table(csv.out);
+  ASSERT_TRUE(table) << table.error().message;
+  ASSERT_EQ(table->rows(), 65u);
+  for (std::size_t row = 0; row < 65; ++row) {
+    EXPECT_THAT(std::string(table->get("reasons")->text_at(row)), HasSubstr("(usually ")) << row;
+  }
+  EXPECT_THAT(nidus("detect new.pcap -d office --format table --explain --reasons 2").out,
+              HasSubstr(" raises\n"));
+  EXPECT_THAT(nidus("detect new.pcap -d office --format eve --explain").out, HasSubstr("\"usual_low\":"));
+  EXPECT_THAT(nidus("detect new.pcap -d office --explain").out, HasSubstr("mean contribution to the score"));
+  EXPECT_THAT(nidus("detect new.pcap -d office --explain --json").out, HasSubstr("\"mean_contribution\":"));
+  // The same with any number of threads, and from a table of the same flows.
+  EXPECT_EQ(nidus("detect new.pcap -d office --format csv --explain --threads 8").out, csv.out);
+  ASSERT_EQ(nidus("flows new.pcap -o new.csv").status, 0);
+  const auto again = data::parse_table(nidus("detect new.csv -d office --format csv --explain").out);
+  ASSERT_TRUE(again);
+  for (std::size_t row = 0; row < 65; ++row)
+    ASSERT_EQ(again->get("reasons")->text_at(row), table->get("reasons")->text_at(row));
+}
+
+TEST_F(ProgramTest, ExplainSaysWhatADetectorGoesBy) {
+  train();
+  const Outcome csv = nidus("explain office thu.pcap --labels labels.csv --format csv");
+  ASSERT_EQ(csv.status, 0) << csv.err;
+  const auto table = data::parse_table(csv.out);
+  ASSERT_TRUE(table) << table.error().message;
+  const auto& contribution = table->get("mean_abs_contribution")->numbers;
+  const auto& gain = table->get("gain")->numbers;
+  double gains = 0;
+  for (std::size_t i = 0; i < table->rows(); ++i) {
+    gains += gain[i];
+    if (i > 0) EXPECT_GE(contribution[i - 1], contribution[i]);
+  }
+  EXPECT_NEAR(gains, 1, 1e-9);
+  EXPECT_GT(contribution[0], 0);
+  ASSERT_NE(table->get("permutation"), nullptr);
+  EXPECT_EQ(nidus("explain office thu.pcap --labels labels.csv --format csv --threads 3").out, csv.out);
+
+  const Outcome text = nidus("explain office thu.pcap --rows 50");
+  EXPECT_THAT(text.out, HasSubstr("50 of 300 rows"));
+  EXPECT_THAT(text.out, Not(HasSubstr("permutation")));
+  ASSERT_EQ(nidus("flows thu.pcap -o thu.csv").status, 0);
+  EXPECT_EQ(nidus("explain office thu.csv --rows 50").out, text.out);
+  EXPECT_THAT(nidus("explain office thu.csv --format json").out, HasSubstr("\"mean_abs_contribution\":"));
+  EXPECT_THAT(nidus("inspect office").out, HasSubstr(table->get("feature")->text_at(0)));
+}
+
 TEST_F(ProgramTest, CapturesAndTablesOfTheSameFlowsGetTheSameVerdicts) {
   train();
   ASSERT_EQ(nidus("flows mon.pcap -o mon.csv").status, 0);

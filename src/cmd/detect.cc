@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "detect/binding.h"
 #include "detect/detector.h"
 #include "detect/pipeline.h"
+#include "detect/reasons.h"
 #include "detect/record_judge.h"
 #include "detect/subject.h"
 #include "detect/summary.h"
@@ -38,8 +40,8 @@ constexpr std::size_t kBufferBytes = 1u << 16;
 struct DetectArguments {
   std::vector<std::string> inputs;
   std::string detector, output, format;
-  bool fail_on_alert = false, attacks_only = false, any_profile = false, json = false;
-  std::uint64_t top = 5, threads = 0;
+  bool fail_on_alert = false, attacks_only = false, any_profile = false, json = false, explain = false;
+  std::uint64_t top = 5, threads = 0, reasons = 3;
   std::optional<double> threshold;
 
   void declare(Arguments& arguments) {
@@ -52,6 +54,8 @@ struct DetectArguments {
     arguments.option("-o,--output", output, "Where the verdicts go; standard output if not given");
     arguments.option("--threshold", threshold,
                      "Attack from this score on, instead of the detector's own threshold", 0, 1);
+    arguments.flag("--explain", explain, "Say which features made the score what it is");
+    arguments.option("--reasons", reasons, "explain: features named for each verdict", 1000);
     arguments.option("--top", top, "Sources listed for each label", 100000);
     arguments.option("--threads", threads, "Threads; 0 is one for each processor", 1024);
     arguments.flag("--attacks-only", attacks_only, "csv and ndjson: leave out what is benign");
@@ -74,16 +78,87 @@ detect::VerdictFormat format_from_name(std::string_view name) {
   return detect::VerdictFormat::table;
 }
 
+// Which features, on average, moved the scores of what got a label.
+class LabelReasons {
+ public:
+  explicit LabelReasons(const detect::Manifest& manifest)
+      : manifest_(manifest), flows_(manifest.labels.size()), sums_(manifest.labels.size()) {}
+
+  void add(std::uint32_t label, std::span<const double> contributions) {
+    ++flows_[label];
+    sums_[label].resize(manifest_.schema.size());
+    for (std::size_t i = 0; i < manifest_.schema.size(); ++i) sums_[label][i] += contributions[i];
+  }
+
+  std::string to_text(std::size_t most) const {
+    std::size_t width = 5;
+    for (const auto& label : manifest_.labels) width = std::max(width, label.size());
+    std::string out = fmt::format("  {:<{}}  mean contribution to the score\n", "label", width);
+    for (std::size_t label = 0; label < flows_.size(); ++label) {
+      if (flows_[label] == 0) continue;
+      std::string line;
+      for (const auto& [column, mean] : largest(label, most))
+        line += fmt::format("{}{} {:+.3f}", line.empty() ? "" : ", ", manifest_.schema[column].name, mean);
+      out += fmt::format("  {:<{}}  {}\n", manifest_.labels[label], width, line);
+    }
+    return out;
+  }
+
+  void to_json(std::size_t most, JsonWriter& json) const {
+    json.begin_array();
+    for (std::size_t label = 0; label < flows_.size(); ++label) {
+      if (flows_[label] == 0) continue;
+      json.begin_object();
+      json.field("label", manifest_.labels[label]);
+      json.field("flows", flows_[label]);
+      json.key("reasons");
+      json.begin_array();
+      for (const auto& [column, mean] : largest(label, most)) {
+        json.begin_object();
+        json.field("feature", manifest_.schema[column].name);
+        json.field("mean_contribution", mean);
+        json.end_object();
+      }
+      json.end_array();
+      json.end_object();
+    }
+    json.end_array();
+  }
+
+ private:
+  std::vector<std::pair<std::size_t, double>> largest(std::size_t label, std::size_t most) const {
+    std::vector<std::pair<std::size_t, double>> out;
+    for (std::size_t i = 0; i < sums_[label].size(); ++i)
+      out.emplace_back(i, sums_[label][i] / static_cast<double>(flows_[label]));
+    std::stable_sort(out.begin(), out.end(),
+                     [](const auto& a, const auto& b) { return std::abs(a.second) > std::abs(b.second); });
+    out.resize(std::min(most, out.size()));
+    return out;
+  }
+
+  const detect::Manifest& manifest_;
+  std::vector<std::uint64_t> flows_;
+  std::vector<std::vector<double>> sums_;  // by label and column
+};
+
 // Everything that judges the inputs one after the other, and keeps the sums.
 class Run {
  public:
-  Run(const DetectArguments& given, const detect::Detector& detector, Output& output)
-      : given_(given), detector_(detector), output_(output), summary_(detector) {
+  // `reasoner` is null if nothing is to be explained.
+  Run(const DetectArguments& given, const detect::Detector& detector, const detect::Reasoner* reasoner,
+      Output& output)
+      : given_(given),
+        detector_(detector),
+        reasoner_(reasoner),
+        output_(output),
+        summary_(detector),
+        label_reasons_(detector.manifest()) {
     if (given.format.empty()) return;
     detect::VerdictWriterOptions options;
     options.format = format_from_name(given.format);
     options.attacks_only = given.attacks_only;
     options.colours = has_colours(output.stream());
+    options.reasons = reasoner;
     writer_.emplace(options, detector);
     writer_->header(buffer_);
   }
@@ -113,14 +188,63 @@ class Run {
 
   bool go_on() const { return !interrupted() && !output_.reader_gone(); }
   const detect::VerdictSummary& summary() const { return summary_; }
+  const LabelReasons& label_reasons() const { return label_reasons_; }
   const std::string& inputs_text() const { return inputs_text_; }
   const std::vector<std::string>& inputs_json() const { return inputs_json_; }
 
  private:
-  bool note(const detect::Subject& subject, const detect::Verdict& verdict) {
+  // Explains those of the verdicts that somebody is told about, on all threads. `fill` writes one row.
+  template <class Fill>
+  void explain(std::span<const detect::Verdict> verdicts, Workers& workers, const Fill& fill) {
+    const std::size_t inputs = detector_.inputs(), width = inputs + 1;
+    explained_.clear();
+    for (std::size_t i = 0; i < verdicts.size(); ++i) {
+      if (writer_ ? writer_->writes(verdicts[i]) : verdicts[i].is_attack()) explained_.push_back(i);
+    }
+    rows_.resize(explained_.size() * inputs);
+    contributions_.resize(explained_.size() * width);
+    explanations_.resize(explained_.size());
+    constexpr std::size_t kPiece = 32;
+    workers.run((explained_.size() + kPiece - 1) / kPiece, [&](std::size_t piece) {
+      const std::size_t begin = piece * kPiece, count = std::min(kPiece, explained_.size() - begin);
+      const auto rows = std::span(rows_).subspan(begin * inputs, count * inputs);
+      const auto contributions = std::span(contributions_).subspan(begin * width, count * width);
+      for (std::size_t i = 0; i < count; ++i) fill(explained_[begin + i], rows.subspan(i * inputs, inputs));
+      reasoner_->contributions(rows, count, contributions);
+      for (std::size_t i = 0; i < count; ++i) {
+        explanations_[begin + i] = reasoner_->top(rows.subspan(i * inputs, inputs),
+                                                  contributions.subspan(i * width, width), given_.reasons);
+      }
+    });
+    for (std::size_t i = 0; i < explained_.size(); ++i) {
+      label_reasons_.add(verdicts[explained_[i]].label, std::span(contributions_).subspan(i * width, width));
+    }
+  }
+
+  // Sums up and writes verdicts; false if nobody wants more.
+  template <class SubjectAt, class Fill>
+  bool note_all(std::span<const detect::Verdict> verdicts, Workers& workers, const SubjectAt& subject_at,
+                const Fill& fill) {
+    constexpr std::size_t kPiece = 4096;  // whose explanations are held at once
+    for (std::size_t first = 0; first < verdicts.size(); first += kPiece) {
+      const auto some = verdicts.subspan(first, std::min(kPiece, verdicts.size() - first));
+      if (reasoner_ != nullptr) {
+        explain(some, workers, [&](std::size_t i, std::span<float> row) { fill(first + i, row); });
+      }
+      std::size_t next = 0;
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        const bool has_reasons = reasoner_ != nullptr && next < explained_.size() && explained_[next] == i;
+        const detect::Explanation* const why = has_reasons ? &explanations_[next++] : nullptr;
+        if (!note(subject_at(first + i), some[i], why)) return false;
+      }
+    }
+    return true;
+  }
+
+  bool note(const detect::Subject& subject, const detect::Verdict& verdict, const detect::Explanation* why) {
     summary_.add(subject, verdict);
     if (!writer_) return true;
-    writer_->verdict(subject, verdict, buffer_);
+    writer_->verdict(subject, verdict, buffer_, why);
     if (buffer_.size() < kBufferBytes) return true;
     const bool more = output_.write(buffer_);
     buffer_.clear();
@@ -144,10 +268,14 @@ class Run {
     const bool live = !std::filesystem::is_regular_file(input);
     const CaptureRun run = run_capture(*pipeline_, input, [&](Records records) {
       const auto verdicts = judge_->judge(records);
-      bool more = true;
-      for (std::size_t i = 0; i < records.size() && more; ++i) {
-        more = note(detect::subject_of(*records[i], input, ++number), verdicts[i]);
-      }
+      const std::size_t inputs = detector_.inputs();
+      const bool more = note_all(
+          verdicts, pipeline_->workers(),
+          [&](std::size_t i) { return detect::subject_of(*records[i], input, ++number); },
+          [&](std::size_t i, std::span<float> row) {
+            std::copy_n(judge_->rows().begin() + static_cast<std::ptrdiff_t>(i * inputs), inputs,
+                        row.begin());
+          });
       if (live) flush();
       return more;
     });
@@ -231,24 +359,35 @@ class Run {
       detector_.judge(rows, count, std::span(verdicts).subspan(begin, count));
     });
     const detect::TableSubjects subjects(table, input);
-    for (std::size_t row = 0; row < table.rows(); ++row) {
-      detect::Subject subject = subjects.at(row);
-      subject.number = first + row + 1;
-      if (!note(subject, verdicts[row])) break;
-    }
+    note_all(
+        verdicts, *workers_,
+        [&](std::size_t row) {
+          detect::Subject subject = subjects.at(row);
+          subject.number = first + row + 1;
+          return subject;
+        },
+        [&](std::size_t row, std::span<float> out) { bound->fill(row, 1, out); });
     return {};
   }
 
   const DetectArguments& given_;
   const detect::Detector& detector_;
+  const detect::Reasoner* reasoner_;
   Output& output_;
   detect::VerdictSummary summary_;
+  LabelReasons label_reasons_;
   std::optional<detect::VerdictWriter> writer_;
   std::optional<detect::Pipeline> pipeline_;
   std::optional<detect::RecordJudge> judge_;
   std::optional<Workers> workers_;
   std::string buffer_, inputs_text_;
   std::vector<std::string> inputs_json_;
+
+  // Of the verdicts at hand: which are explained, and how.
+  std::vector<std::size_t> explained_;
+  std::vector<float> rows_;
+  std::vector<double> contributions_;
+  std::vector<detect::Explanation> explanations_;
 };
 
 }  // namespace
@@ -271,11 +410,17 @@ int run_detect(std::span<const std::string> words) {
   auto detector = detect::Detector::load(given.detector);
   if (!detector) return complain(detector.error());
   if (given.threshold) detector = detector->with_threshold(*given.threshold);
+  std::optional<detect::Reasoner> reasoner;
+  if (given.explain) {
+    auto made = detect::Reasoner::make(*detector);
+    if (!made) return complain(made.error());
+    reasoner.emplace(std::move(*made));
+  }
   auto output = Output::open(given.format.empty() ? "" : given.output);
   if (!output) return complain(output.error());
   catch_interrupts();
 
-  Run run(given, *detector, *output);
+  Run run(given, *detector, reasoner ? &*reasoner : nullptr, *output);
   int status = kFine;
   for (const auto& input : given.inputs) {
     status = worse(status, run.judge(input));
@@ -294,10 +439,17 @@ int run_detect(std::span<const std::string> words) {
       if (inputs.back() != '[') inputs += ',';
       inputs += trim(input);
     }
-    text.insert(text.rfind('}'), inputs + "]");
+    std::string reasons;
+    if (reasoner) {
+      JsonWriter json(reasons);
+      run.label_reasons().to_json(given.reasons, json);
+      reasons = ",\"reasons\":" + reasons;
+    }
+    text.insert(text.rfind('}'), inputs + "]" + reasons);
   } else {
-    text = run.summary().to_text({given.top, has_colours(to_stdout ? stdout : stderr)}) + "\n" +
-           run.inputs_text();
+    text = run.summary().to_text({given.top, has_colours(to_stdout ? stdout : stderr)}) + "\n";
+    if (reasoner) text += run.label_reasons().to_text(given.reasons) + "\n";
+    text += run.inputs_text();
   }
   const bool wanted = !output->reader_gone();
   if (auto done = output->finish(); !done) return complain(done.error());

@@ -19,6 +19,7 @@ constexpr Verb kVerbs[] = {
 #ifdef NIDUS_LEARN
     {"train", "a detector from labelled captures or tables", run_train},
     {"evaluate", "a detector measured on labelled captures or tables", run_evaluate},
+    {"explain", "which features a detector goes by, on captures or tables", run_explain},
 #endif
     {"inspect", "what is in a capture, table, detector or model file", run_inspect},
     {"help", "this list, one verb, or a topic", run_help},

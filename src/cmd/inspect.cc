@@ -21,6 +21,7 @@
 #include "detect/fingerprint.h"
 #include "detect/subject.h"
 #include "flow/features.h"
+#include "model/explain.h"
 #include "model/model_file.h"
 #include "net/capture.h"
 #include "net/decode.h"
@@ -224,6 +225,24 @@ int inspect_table(const std::string& path, Facts& facts) {
   return kFine;
 }
 
+// The columns that took away most impurity in training.
+std::string gain_text(const model::Model& model, const model::Schema& schema) {
+  const auto gain = model::gain_importance(model);
+  if (!gain) return "not known: " + gain.error().message;
+  std::vector<std::size_t> order(schema.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return (*gain)[a] > (*gain)[b]; });
+  constexpr std::size_t kMost = 10;
+  std::string out;
+  for (std::size_t i = 0; i < std::min(kMost, order.size()); ++i) {
+    if ((*gain)[order[i]] == 0) break;
+    out +=
+        fmt::format("{}{} {:.1f} %", out.empty() ? "" : ", ", schema[order[i]].name, 100 * (*gain)[order[i]]);
+  }
+  return out;
+}
+
 int inspect_model(const std::string& path, Facts& facts) {
   const auto file = model::load_model(path);
   if (!file) return complain(file.error());
@@ -235,6 +254,7 @@ int inspect_model(const std::string& path, Facts& facts) {
   for (const auto& column : file->schema) columns += (columns.empty() ? "" : ", ") + column.name;
   facts.add("classes", classes);
   facts.add("columns", columns);
+  facts.add("gain", gain_text(*file->model, file->schema));
   if (!file->note.empty()) facts.add("note", file->note);
   return kFine;
 }
@@ -268,6 +288,7 @@ int inspect_detector(const std::string& path, Facts& facts) {
   facts.add("golden_rows", m.golden.size());
   facts.add("inputs", m.schema.size());
   facts.add("columns", columns);
+  facts.add("gain", gain_text(detector->model(), m.schema));
   for (const auto& [on, figures] : m.figures) facts.add("figures_" + on, figures);
   return kFine;
 }

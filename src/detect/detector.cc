@@ -93,6 +93,7 @@ Detector Detector::with_threshold(double threshold) const {
 
 const Manifest& Detector::manifest() const { return parts_->manifest; }
 const model::Model& Detector::model() const { return *parts_->model; }
+std::shared_ptr<const model::Model> Detector::shared_model() const { return parts_->model; }
 
 Result<Detector> Detector::make(Manifest manifest, std::vector<std::shared_ptr<const model::Model>> members) {
   if (members.empty() || members.size() != manifest.members.size()) {

@@ -47,6 +47,7 @@ class Detector {
 
   const Manifest& manifest() const;
   const model::Model& model() const;  // of all members together
+  std::shared_ptr<const model::Model> shared_model() const;
   std::size_t inputs() const { return model().inputs(); }
 
   // `rows` holds count × inputs() floats; writes `count` verdicts.

@@ -22,6 +22,8 @@ class RecordJudge {
 
   // One verdict for each record, valid until the next call.
   std::span<const Verdict> judge(std::span<const flow::FlowRecord* const> records);
+  // What the detector saw of the records, row-major; valid as long as the verdicts.
+  std::span<const float> rows() const { return rows_; }
 
  private:
   RecordJudge(const Detector& detector, FlowBinding binding, Workers& workers)

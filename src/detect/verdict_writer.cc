@@ -113,7 +113,8 @@ void VerdictWriter::header(std::string& out) const {
       out +=
           "input,number,start,src_ip,src_port,dst_ip,dst_port,protocol,fwd_pkts,bwd_pkts,fwd_bytes,bwd_bytes,"
           "label,"
-          "label_score,score,threshold,detector,version\n";
+          "label_score,score,threshold,detector,version";
+      out += options_.reasons != nullptr ? ",base,reasons\n" : "\n";
       return;
     case VerdictFormat::ndjson:
     case VerdictFormat::eve:
@@ -121,24 +122,36 @@ void VerdictWriter::header(std::string& out) const {
   }
 }
 
-void VerdictWriter::verdict(const Subject& subject, const Verdict& verdict, std::string& out) {
+bool VerdictWriter::writes(const Verdict& verdict) const {
   switch (options_.format) {
     case VerdictFormat::table:
-      if (verdict.is_attack()) write_table(subject, verdict, out);
-      return;
-    case VerdictFormat::csv:
-      if (verdict.is_attack() || !options_.attacks_only) write_csv(subject, verdict, out);
-      return;
-    case VerdictFormat::ndjson:
-      if (verdict.is_attack() || !options_.attacks_only) write_ndjson(subject, verdict, out);
-      return;
     case VerdictFormat::eve:
-      if (verdict.is_attack()) write_eve(subject, verdict, out);
-      return;
+      return verdict.is_attack();
+    case VerdictFormat::csv:
+    case VerdictFormat::ndjson:
+      return verdict.is_attack() || !options_.attacks_only;
+  }
+  return false;
+}
+
+void VerdictWriter::verdict(const Subject& subject, const Verdict& verdict, std::string& out,
+                            const Explanation* explanation) {
+  if (!writes(verdict)) return;
+  if (options_.reasons == nullptr) explanation = nullptr;
+  switch (options_.format) {
+    case VerdictFormat::table:
+      return write_table(subject, verdict, explanation, out);
+    case VerdictFormat::csv:
+      return write_csv(subject, verdict, explanation, out);
+    case VerdictFormat::ndjson:
+      return write_ndjson(subject, verdict, explanation, out);
+    case VerdictFormat::eve:
+      return write_eve(subject, verdict, explanation, out);
   }
 }
 
-void VerdictWriter::write_table(const Subject& s, const Verdict& v, std::string& out) {
+void VerdictWriter::write_table(const Subject& s, const Verdict& v, const Explanation* why,
+                                std::string& out) {
   const std::string source = source_text(s), destination = destination_text(s);
   source_width_ = std::max(source_width_, source.size());
   destination_width_ = std::max(destination_width_, destination.size());
@@ -152,9 +165,15 @@ void VerdictWriter::write_table(const Subject& s, const Verdict& v, std::string&
                  start, source, source_width_, destination, destination_width_,
                  protocol_text(s.tuple.protocol), s.packets_both(), s.bytes_both(), colour,
                  detector_.manifest().labels[v.label], label_width_, options_.colours ? kPlain : "", v.score);
+  if (why == nullptr) return;
+  for (const Reason& reason : why->reasons) {
+    fmt::format_to(std::back_inserter(out), "  {:+.3f}  {}\n", reason.contribution,
+                   options_.reasons->text(reason));
+  }
 }
 
-void VerdictWriter::write_csv(const Subject& s, const Verdict& v, std::string& out) const {
+void VerdictWriter::write_csv(const Subject& s, const Verdict& v, const Explanation* why,
+                              std::string& out) const {
   const auto number = [&out](auto value) {
     append_number(out, value);
     out += ',';
@@ -185,10 +204,17 @@ void VerdictWriter::write_csv(const Subject& s, const Verdict& v, std::string& o
   append_csv_text(out, manifest.name);
   out += ',';
   append_csv_text(out, manifest.version);
+  if (options_.reasons != nullptr) {
+    out += ',';
+    if (why != nullptr) append_number(out, why->base);
+    out += ',';
+    if (why != nullptr) append_csv_text(out, options_.reasons->text(*why));
+  }
   out += '\n';
 }
 
-void VerdictWriter::write_ndjson(const Subject& s, const Verdict& v, std::string& out) const {
+void VerdictWriter::write_ndjson(const Subject& s, const Verdict& v, const Explanation* why,
+                                 std::string& out) const {
   const Manifest& manifest = detector_.manifest();
   JsonWriter json(out);
   json.begin_object();
@@ -208,11 +234,16 @@ void VerdictWriter::write_ndjson(const Subject& s, const Verdict& v, std::string
   json.field("threshold", manifest.threshold.value);
   json.field("detector", manifest.name);
   json.field("version", manifest.version);
+  if (why != nullptr) {
+    json.key("explanation");
+    options_.reasons->json(*why, json);
+  }
   json.end_object();
   out += '\n';
 }
 
-void VerdictWriter::write_eve(const Subject& s, const Verdict& v, std::string& out) const {
+void VerdictWriter::write_eve(const Subject& s, const Verdict& v, const Explanation* why,
+                              std::string& out) const {
   const Manifest& manifest = detector_.manifest();
   const std::string& label = manifest.labels[v.label];
   JsonWriter json(out);
@@ -267,6 +298,10 @@ void VerdictWriter::write_eve(const Subject& s, const Verdict& v, std::string& o
   json.field("label_score", v.label_score);
   json.field("score", v.score);
   json.field("threshold", manifest.threshold.value);
+  if (why != nullptr) {
+    json.key("explanation");
+    options_.reasons->json(*why, json);
+  }
   json.end_object();
   json.end_object();
   out += '\n';

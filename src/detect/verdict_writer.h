@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "detect/detector.h"
+#include "detect/reasons.h"
 #include "detect/subject.h"
 
 namespace nidus::detect {
@@ -15,8 +16,9 @@ enum class VerdictFormat : std::uint8_t { table, csv, ndjson, eve };
 
 struct VerdictWriterOptions {
   VerdictFormat format = VerdictFormat::csv;
-  bool attacks_only = false;  // csv and ndjson; the others always are
-  bool colours = false;       // table
+  bool attacks_only = false;          // csv and ndjson; the others always are
+  bool colours = false;               // table
+  const Reasoner* reasons = nullptr;  // says why, if not null; must outlive the writer
 };
 
 // Verdicts as text, appended to a buffer that the caller owns. docs/formats/verdicts.md describes the lines.
@@ -27,13 +29,22 @@ class VerdictWriter {
   VerdictWriter(VerdictWriterOptions options, const Detector& detector);
 
   void header(std::string& out) const;
-  void verdict(const Subject& subject, const Verdict& verdict, std::string& out);
+  // `explanation` belongs to options.reasons; null where nothing is to be explained.
+  void verdict(const Subject& subject, const Verdict& verdict, std::string& out,
+               const Explanation* explanation = nullptr);
+
+  // Whether verdict() writes anything for it, and so whether explaining it is worth the time.
+  bool writes(const Verdict& verdict) const;
 
  private:
-  void write_table(const Subject& subject, const Verdict& verdict, std::string& out);
-  void write_csv(const Subject& subject, const Verdict& verdict, std::string& out) const;
-  void write_ndjson(const Subject& subject, const Verdict& verdict, std::string& out) const;
-  void write_eve(const Subject& subject, const Verdict& verdict, std::string& out) const;
+  void write_table(const Subject& subject, const Verdict& verdict, const Explanation* explanation,
+                   std::string& out);
+  void write_csv(const Subject& subject, const Verdict& verdict, const Explanation* explanation,
+                 std::string& out) const;
+  void write_ndjson(const Subject& subject, const Verdict& verdict, const Explanation* explanation,
+                    std::string& out) const;
+  void write_eve(const Subject& subject, const Verdict& verdict, const Explanation* explanation,
+                 std::string& out) const;
 
   VerdictWriterOptions options_;
   const Detector& detector_;
