@@ -4,51 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
-#include "base/json_writer.h"
-#include "base/text.h"
 #include "data/labels.h"
+#include "learn/internal/resampling.h"
+#include "learn/internal/scored_rows.h"
 
 namespace nidus::learn {
 namespace {
-
-std::string shown(const std::optional<double>& value) { return value ? fmt::format("{:.4f}", *value) : "-"; }
-
-void optional_field(JsonWriter& json, std::string_view name, const std::optional<double>& value) {
-  json.key(name);
-  if (value) {
-    json.value(*value);
-  } else {
-    json.null();
-  }
-}
-
-void figures_to_json(JsonWriter& json, std::string_view name, const std::vector<ClassFigures>& list) {
-  json.key(name);
-  json.begin_array();
-  for (const auto& figures : list) {
-    json.begin_object();
-    json.field("name", figures.name);
-    json.field("support", figures.support);
-    optional_field(json, "recall", figures.recall);
-    json.key("recall_95");
-    json.begin_array();
-    json.value(figures.recall_interval.low);
-    json.value(figures.recall_interval.high);
-    json.end_array();
-    optional_field(json, "precision", figures.precision);
-    optional_field(json, "f1", figures.f1);
-    json.end_object();
-  }
-  json.end_array();
-}
-
-std::size_t name_width(const std::vector<ClassFigures>& list) {
-  std::size_t width = 5;
-  for (const auto& figures : list) width = std::max(width, figures.name.size());
-  return width;
-}
 
 Result<void> check(const Scored& scored) {
   const std::size_t rows = scored.truth.size();
@@ -63,6 +27,12 @@ Result<void> check(const Scored& scored) {
   if (!scored.families.empty() && scored.families.size() != rows) {
     return Error{Errc::invalid, fmt::format("{} families for {} rows", scored.families.size(), rows)};
   }
+  if (!scored.groups.empty() && scored.groups.size() != rows) {
+    return Error{Errc::invalid, fmt::format("{} groups for {} rows", scored.groups.size(), rows)};
+  }
+  if (rows > std::numeric_limits<std::uint32_t>::max()) {
+    return Error{Errc::exhausted, fmt::format("{} rows are more than are evaluated at once", rows)};
+  }
   for (const auto truth : scored.truth) {
     if (truth >= scored.classes.size())
       return Error{Errc::invalid, "a row whose class is not among the classes"};
@@ -72,193 +42,227 @@ Result<void> check(const Scored& scored) {
       return Error{Errc::invalid, "a row whose family is not among the families"};
     }
   }
-  if (std::any_of(scored.scores.begin(), scored.scores.end(),
-                  [](double score) { return std::isnan(score); })) {
-    return Error{Errc::invalid, "a score that is not a number"};
+  for (std::size_t i = 0; i < scored.scores.size(); ++i) {
+    if (std::isnan(scored.scores[i])) {
+      return Error{Errc::invalid, fmt::format("row {}: a score that is not a number", i / scored.width)};
+    }
   }
+  for (const double rate : scored.base_rates) {
+    if (!(rate >= 0 && rate <= 1)) return Error{Errc::invalid, "a base rate lies between 0 and 1"};
+  }
+  if (!(scored.flows_a_day >= 0)) return Error{Errc::invalid, "flows a day cannot be fewer than none"};
   return {};
+}
+
+// What each row got: the attack score, the class said, and whether that is right as to attack or not.
+struct Verdicts {
+  std::vector<double> attack;
+  std::vector<std::uint32_t> said;
+  std::vector<std::uint8_t> positive, alarm;
+};
+
+Verdicts judge(const Scored& scored) {
+  const std::size_t rows = scored.truth.size(), width = scored.width;
+  Verdicts out;
+  out.attack.resize(rows);
+  out.said.resize(rows);
+  out.positive.resize(rows);
+  out.alarm.resize(rows);
+  for (std::size_t row = 0; row < rows; ++row) {
+    const double* scores = scored.scores.data() + row * width;
+    out.attack[row] = width == 1 ? scores[0] : 1 - scores[0];
+    std::ptrdiff_t said = 0;
+    if (width == 1) {
+      said = out.attack[row] >= scored.threshold ? 1 : 0;
+    } else if (!scored.two_stage) {
+      said = std::max_element(scores, scores + width) - scores;
+    } else if (out.attack[row] >= scored.threshold) {
+      said = std::max_element(scores + 1, scores + width) - scores;
+    }
+    out.said[row] = static_cast<std::uint32_t>(said);
+    out.positive[row] = scored.truth[row] != 0;
+    out.alarm[row] = said != 0;
+  }
+  return out;
+}
+
+// One class against all others by its own score. With two classes that is the ROC AUC itself.
+void measure_classes_alone(const Scored& scored, Evaluation& out) {
+  if (scored.width == 1) return;
+  const std::size_t rows = scored.truth.size();
+  std::vector<double> scores(rows);
+  std::vector<std::uint8_t> is_class(rows);
+  for (std::size_t cls = 0; cls < scored.classes.size(); ++cls) {
+    if (out.by_class[cls].support == 0) continue;
+    for (std::size_t row = 0; row < rows; ++row) {
+      scores[row] = scored.scores[row * scored.width + cls];
+      is_class[row] = scored.truth[row] == cls;
+    }
+    out.by_class[cls].roc_auc = roc_auc(scores, is_class);
+  }
+}
+
+void measure_families(const Scored& scored, const Verdicts& verdicts, Evaluation& out) {
+  if (scored.families.empty()) return;
+  // For a benign family "found" means left alone.
+  std::vector<std::uint64_t> support(scored.family_names.size()), hits(scored.family_names.size());
+  for (std::size_t row = 0; row < scored.truth.size(); ++row) {
+    const auto family = scored.families[row];
+    if (family == data::kUnlabelled) continue;
+    ++support[family];
+    hits[family] += verdicts.alarm[row] == verdicts.positive[row] ? 1 : 0;
+  }
+  for (std::size_t i = 0; i < scored.family_names.size(); ++i) {
+    if (support[i] == 0) continue;
+    ClassFigures& family = out.families.emplace_back();
+    family.name = scored.family_names[i];
+    family.support = support[i];
+    family.recall = static_cast<double>(hits[i]) / static_cast<double>(support[i]);
+    family.recall_interval = wilson(hits[i], support[i]);
+  }
+}
+
+// Wilson's interval assumes rows that have nothing to do with each other, the bootstrap has nothing to say
+// about a rate of 0 or 1: where groups are drawn, each covers what the other leaves out.
+Interval wider(Interval interval, const std::optional<Interval>& other) {
+  if (!other) return interval;
+  return {std::min(interval.low, other->low), std::max(interval.high, other->high)};
+}
+
+void measure_intervals(const Scored& scored, const internal::ScoredRows& rows, Evaluation& out) {
+  const internal::Resampling resampling(scored.truth.size(), scored.groups);
+  out.resampled = {scored.bootstrap_replicates, resampling.units(), resampling.by_group(), scored.seed};
+  const auto intervals =
+      internal::bootstrap(resampling, rows.width(), scored.bootstrap_replicates, scored.seed, scored.threads,
+                          [&](std::span<const std::uint32_t> counts, std::span<double> figures) {
+                            rows.figures(counts, figures);
+                          });
+  for (std::size_t i = 0; i < kFigures; ++i) {
+    // A recall at a rate that cannot be resolved has no interval either.
+    const auto rate = i - static_cast<std::size_t>(Figure::recall_at_1e2);
+    if (rate < out.recall_at.size() && !out.recall_at[rate].resolvable) continue;
+    out.intervals[i] = intervals[i];
+  }
+  for (std::size_t cls = 0; cls < out.by_class.size(); ++cls) {
+    ClassFigures& figures = out.by_class[cls];
+    if (figures.precision) figures.precision_interval = intervals[internal::ScoredRows::precision_of(cls)];
+    if (figures.f1) figures.f1_interval = intervals[internal::ScoredRows::f1_of(cls)];
+    if (resampling.by_group() && figures.support > 0) {
+      figures.recall_interval =
+          wider(figures.recall_interval, intervals[internal::ScoredRows::recall_of(cls)]);
+    }
+  }
+  if (!resampling.by_group()) return;
+  out.attack_recall_interval = wider(out.attack_recall_interval, out.interval(Figure::attack_recall));
+  out.false_positive_rate_interval =
+      wider(out.false_positive_rate_interval, out.interval(Figure::false_positive_rate));
+}
+
+void measure_use(const Scored& scored, Evaluation& out) {
+  out.flows_a_day = scored.flows_a_day;
+  if (!out.attack_recall || !out.false_positive_rate) return;
+  const Interval recall = out.attack_recall_interval, rate = out.false_positive_rate_interval;
+  for (const double base_rate : scored.base_rates) {
+    const auto precision = [&](double found, double false_alarms) {
+      return at_base_rate(base_rate, found, false_alarms, scored.flows_a_day).precision;
+    };
+    out.in_use.push_back(
+        {at_base_rate(base_rate, *out.attack_recall, *out.false_positive_rate, scored.flows_a_day),
+         precision(recall.low, rate.high), precision(recall.high, rate.low)});
+  }
+}
+
+void measure_pictures(const Verdicts& verdicts, Evaluation& out) {
+  out.calibration = calibration(verdicts.attack, verdicts.positive);
+  if (out.calibration) {
+    ScoreHistogram& histogram = out.histogram.emplace();
+    for (std::size_t row = 0; row < verdicts.attack.size(); ++row) {
+      const auto bin = static_cast<std::size_t>(verdicts.attack[row] * kHistogramBins);
+      ++(verdicts.positive[row] != 0 ? histogram.attacks
+                                     : histogram.benign)[std::min(bin, kHistogramBins - 1)];
+    }
+  }
+  out.curve = curve(verdicts.attack, verdicts.positive);
+  const std::uint64_t benign = out.rows - out.attacks;
+  if (out.attacks == 0 || benign == 0) return;
+  if (out.threshold) {
+    out.operating_points.push_back({"detector", *out.threshold, *out.attack_recall, *out.false_positive_rate,
+                                    out.attack_precision.value_or(std::numeric_limits<double>::quiet_NaN())});
+  }
+  for (const double rate : {1e-1, 5e-2, 1e-2, 1e-3, 1e-4}) {
+    const auto found = recall_at(rate, verdicts.attack, verdicts.positive);
+    if (!found || !found->resolvable) continue;
+    const double hits = found->recall * static_cast<double>(out.attacks);
+    const double alarms = found->realised_rate * static_cast<double>(benign);
+    out.operating_points.push_back({fmt::format("FPR {:g}", rate), found->threshold, found->recall,
+                                    found->realised_rate, hits / (hits + alarms)});
+  }
 }
 
 }  // namespace
 
+std::size_t affordable_replicates(std::size_t rows) {
+  // A row of a replicate takes some ten nanoseconds.
+  constexpr std::size_t kWork = 500'000'000;
+  return std::clamp<std::size_t>(kWork / std::max<std::size_t>(rows, 1), 100, 1000);
+}
+
 Result<Evaluation> evaluate(const Scored& scored) {
   if (auto good = check(scored); !good) return std::move(good).error();
-  const std::size_t rows = scored.truth.size(), width = scored.width;
+  const std::size_t rows = scored.truth.size(), classes = scored.classes.size();
+  const Verdicts verdicts = judge(scored);
   Evaluation out;
   out.rows = rows;
   out.classes = scored.classes;
-  out.confusion = Confusion(scored.classes.size());
-  if (width == 1 || scored.two_stage) out.threshold = scored.threshold;
-
-  std::vector<double> attack(rows);
-  std::vector<std::uint8_t> positive(rows), alarm(rows);
+  out.confusion = Confusion(classes);
+  if (scored.width == 1 || scored.two_stage) out.threshold = scored.threshold;
+  std::uint64_t found = 0, false_alarms = 0;
   for (std::size_t row = 0; row < rows; ++row) {
-    const double* scores = scored.scores.data() + row * width;
-    attack[row] = width == 1 ? scores[0] : 1 - scores[0];
-    positive[row] = scored.truth[row] != 0;
-    std::size_t said = 0;
-    if (width == 1) {
-      said = attack[row] >= scored.threshold ? 1 : 0;
-    } else if (!scored.two_stage) {
-      said = static_cast<std::size_t>(std::max_element(scores, scores + width) - scores);
-    } else if (attack[row] >= scored.threshold) {
-      said = static_cast<std::size_t>(std::max_element(scores + 1, scores + width) - scores);
-    }
-    alarm[row] = said != 0;
-    out.confusion.add(scored.truth[row], said);
+    out.confusion.add(scored.truth[row], verdicts.said[row]);
+    out.attacks += verdicts.positive[row];
+    (verdicts.positive[row] != 0 ? found : false_alarms) += verdicts.alarm[row];
+  }
+
+  const internal::ScoredRows packed(verdicts.attack, scored.truth, verdicts.said, classes);
+  std::vector<double> figures(packed.width());
+  packed.figures(std::vector<std::uint32_t>(rows, 1), figures);
+  const auto figure = [&](Figure which) {
+    const double value = figures[static_cast<std::size_t>(which)];
+    return std::isnan(value) ? std::nullopt : std::optional(value);
+  };
+  out.accuracy = figure(Figure::accuracy);
+  out.balanced_accuracy = figure(Figure::balanced_accuracy);
+  out.macro_f1 = figure(Figure::macro_f1);
+  out.mcc = figure(Figure::mcc);
+  out.attack_recall = figure(Figure::attack_recall);
+  out.false_positive_rate = figure(Figure::false_positive_rate);
+  out.attack_precision = figure(Figure::attack_precision);
+  out.roc_auc = figure(Figure::roc_auc);
+  out.average_precision = figure(Figure::average_precision);
+  out.brier = figure(Figure::brier);
+  out.calibration_error = figure(Figure::calibration_error);
+  out.attack_recall_interval = wilson(found, out.attacks);
+  out.false_positive_rate_interval = wilson(false_alarms, rows - out.attacks);
+  for (const double rate : kRates) {
+    if (const auto point = recall_at(rate, verdicts.attack, verdicts.positive))
+      out.recall_at.push_back(*point);
   }
 
   const Confusion& confusion = out.confusion;
-  out.accuracy = confusion.accuracy();
-  out.balanced_accuracy = confusion.balanced_accuracy();
-  out.macro_f1 = confusion.macro_f1();
-  out.mcc = confusion.mcc();
-  for (std::size_t i = 0; i < scored.classes.size(); ++i) {
-    out.by_class.push_back({scored.classes[i], confusion.support(i), confusion.recall(i),
-                            wilson(confusion.count(i, i), confusion.support(i)), confusion.precision(i),
-                            confusion.f1(i)});
+  for (std::size_t i = 0; i < classes; ++i) {
+    ClassFigures& cls = out.by_class.emplace_back();
+    cls.name = scored.classes[i];
+    cls.support = confusion.support(i);
+    cls.recall = confusion.recall(i);
+    cls.recall_interval = wilson(confusion.count(i, i), cls.support);
+    cls.precision = confusion.precision(i);
+    cls.f1 = confusion.f1(i);
   }
-
-  out.roc_auc = roc_auc(attack, positive);
-  out.average_precision = average_precision(attack, positive);
-  out.brier = brier(attack, positive);
-  for (const double rate : {1e-2, 1e-3}) {
-    if (const auto found = recall_at(rate, attack, positive)) out.recall_at.push_back(*found);
-  }
-  std::uint64_t found_attacks = 0, false_alarms = 0;
-  for (std::size_t row = 0; row < rows; ++row) {
-    out.attacks += positive[row];
-    found_attacks += positive[row] & alarm[row];
-    false_alarms += (positive[row] == 0 ? 1u : 0u) & alarm[row];
-  }
-  if (out.attacks > 0)
-    out.attack_recall = static_cast<double>(found_attacks) / static_cast<double>(out.attacks);
-  if (out.attacks < rows) {
-    out.false_positive_rate = static_cast<double>(false_alarms) / static_cast<double>(rows - out.attacks);
-  }
-
-  if (!scored.families.empty()) {
-    // For a benign family "found" means left alone.
-    std::vector<std::uint64_t> support(scored.family_names.size()), hits(scored.family_names.size());
-    for (std::size_t row = 0; row < rows; ++row) {
-      const auto family = scored.families[row];
-      if (family == data::kUnlabelled) continue;
-      ++support[family];
-      hits[family] += alarm[row] == positive[row] ? 1 : 0;
-    }
-    for (std::size_t i = 0; i < scored.family_names.size(); ++i) {
-      if (support[i] == 0) continue;
-      out.families.push_back({scored.family_names[i], support[i],
-                              static_cast<double>(hits[i]) / static_cast<double>(support[i]),
-                              wilson(hits[i], support[i]), std::nullopt, std::nullopt});
-    }
-  }
-  return out;
-}
-
-std::string Evaluation::to_text() const {
-  std::string out;
-  const auto line = [&](std::string_view name, const std::string& value) {
-    out += fmt::format("{:<22}{:>10}\n", name, value);
-  };
-  line("rows", with_thousands(rows));
-  line("attacks", with_thousands(attacks));
-  if (threshold) line("threshold", fmt::format("{:.6g}", *threshold));
-  line("accuracy", shown(accuracy));
-  line("balanced accuracy", shown(balanced_accuracy));
-  line("macro F1", shown(macro_f1));
-  line("MCC", shown(mcc));
-  line("attack recall", shown(attack_recall));
-  line("false-positive rate", shown(false_positive_rate));
-  line("ROC AUC", shown(roc_auc));
-  line("PR AUC", shown(average_precision));
-  for (const auto& point : recall_at) {
-    line(fmt::format("recall at FPR {:g}", point.rate),
-         point.resolvable ? fmt::format("{:.4f}", point.recall) : "not resolvable");
-  }
-  line("Brier score", shown(brier));
-
-  const std::size_t width = name_width(by_class);
-  out += fmt::format("\n{:<{}}  {:>9}  {:>9}  {:>15}  {:>9}  {:>9}\n", "class", width, "rows", "recall",
-                     "95 %", "precision", "F1");
-  for (const auto& figures : by_class) {
-    out += fmt::format("{:<{}}  {:>9}  {:>9}  {:>15}  {:>9}  {:>9}\n", figures.name, width,
-                       with_thousands(figures.support), shown(figures.recall),
-                       figures.support == 0 ? "-"
-                                            : fmt::format("{:.4f}-{:.4f}", figures.recall_interval.low,
-                                                          figures.recall_interval.high),
-                       shown(figures.precision), shown(figures.f1));
-  }
-
-  // The classes head the columns by number, so that many and long names fit.
-  out += fmt::format("\n{:<{}}", "truth \\ verdict", std::max<std::size_t>(width + 5, 17));
-  for (std::size_t i = 0; i < classes.size(); ++i) out += fmt::format("{:>10}", i);
-  out += '\n';
-  for (std::size_t truth = 0; truth < classes.size(); ++truth) {
-    out += fmt::format("{:<{}}", fmt::format("{:>3} {}", truth, classes[truth]),
-                       std::max<std::size_t>(width + 5, 17));
-    for (std::size_t said = 0; said < classes.size(); ++said) {
-      out += fmt::format("{:>10}", with_thousands(confusion.count(truth, said)));
-    }
-    out += '\n';
-  }
-
-  if (!families.empty()) {
-    const std::size_t family_width = std::max<std::size_t>(6, name_width(families));
-    out += fmt::format("\n{:<{}}  {:>9}  {:>9}  {:>15}\n", "family", family_width, "rows", "right", "95 %");
-    for (const auto& figures : families) {
-      out += fmt::format(
-          "{:<{}}  {:>9}  {:>9}  {:>15}\n", figures.name, family_width, with_thousands(figures.support),
-          shown(figures.recall),
-          fmt::format("{:.4f}-{:.4f}", figures.recall_interval.low, figures.recall_interval.high));
-    }
-  }
-  return out;
-}
-
-void Evaluation::to_json(JsonWriter& json) const {
-  json.begin_object();
-  json.field("rows", rows);
-  json.field("attacks", attacks);
-  optional_field(json, "threshold", threshold);
-  optional_field(json, "accuracy", accuracy);
-  optional_field(json, "balanced_accuracy", balanced_accuracy);
-  optional_field(json, "macro_f1", macro_f1);
-  optional_field(json, "mcc", mcc);
-  optional_field(json, "attack_recall", attack_recall);
-  optional_field(json, "false_positive_rate", false_positive_rate);
-  optional_field(json, "roc_auc", roc_auc);
-  optional_field(json, "average_precision", average_precision);
-  optional_field(json, "brier", brier);
-  json.key("recall_at_rate");
-  json.begin_array();
-  for (const auto& point : recall_at) {
-    json.begin_object();
-    json.field("rate", point.rate);
-    json.field("resolvable", point.resolvable);
-    json.field("recall", point.recall);
-    json.field("threshold", point.threshold);
-    json.field("realised_rate", point.realised_rate);
-    json.end_object();
-  }
-  json.end_array();
-  figures_to_json(json, "classes", by_class);
-  json.key("confusion");
-  json.begin_array();
-  for (std::size_t truth = 0; truth < classes.size(); ++truth) {
-    json.begin_array();
-    for (std::size_t said = 0; said < classes.size(); ++said) json.value(confusion.count(truth, said));
-    json.end_array();
-  }
-  json.end_array();
-  figures_to_json(json, "families", families);
-  json.end_object();
-}
-
-std::string Evaluation::to_json() const {
-  std::string out;
-  JsonWriter json(out);
-  to_json(json);
+  measure_classes_alone(scored, out);
+  measure_families(scored, verdicts, out);
+  if (scored.bootstrap_replicates > 0) measure_intervals(scored, packed, out);
+  measure_use(scored, out);
+  measure_pictures(verdicts, out);
   return out;
 }
 

@@ -110,6 +110,44 @@ TEST(Brier, IsTheMeanSquaredGap) {
   EXPECT_DOUBLE_EQ(*brier(std::vector<double>{0.8, 0.3}, std::vector<std::uint8_t>{1, 0}), (0.04 + 0.09) / 2);
 }
 
+TEST(Scores, NotANumberIsAnErrorAndNeverAFigure) {
+  const std::vector<double> scores = {0.1, std::nan(""), 0.7};
+  const std::vector<std::uint8_t> positive = {0, 1, 1};
+  const auto checked = check_scores(scores, positive);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code, Errc::invalid);
+  EXPECT_THAT(checked.error().message, testing::HasSubstr("row 1"));
+  EXPECT_FALSE(roc_auc(scores, positive));
+  EXPECT_FALSE(average_precision(scores, positive));
+  EXPECT_FALSE(recall_at(0.1, scores, positive));
+  EXPECT_FALSE(brier(scores, positive));
+  EXPECT_FALSE(calibration(scores, positive));
+  EXPECT_TRUE(curve(scores, positive).empty());
+}
+
+TEST(Scores, WeightsMustBeWeights) {
+  const std::vector<double> scores = {0.1, 0.5, 0.7};
+  const std::vector<std::uint8_t> positive = {0, 1, 1};
+  for (const double bad : {-1.0, std::nan(""), HUGE_VAL}) {
+    EXPECT_FALSE(check_scores(scores, positive, std::vector<double>{1, bad, 1}));
+    EXPECT_FALSE(roc_auc(scores, positive, std::vector<double>{1, bad, 1}));
+  }
+  EXPECT_FALSE(check_scores(scores, positive, std::vector<double>{1}));
+  EXPECT_FALSE(check_scores(scores, std::vector<std::uint8_t>{1}));
+  EXPECT_TRUE(check_scores(scores, positive, std::vector<double>{0, 0, 0}));
+}
+
+TEST(Calibration, ScoresOutsideZeroToOneAreNoProbabilities) {
+  const std::vector<std::uint8_t> positive = {0, 1};
+  EXPECT_FALSE(calibration(std::vector<double>{0.5, 1.01}, positive));
+  EXPECT_FALSE(calibration(std::vector<double>{-0.01, 0.5}, positive));
+  const auto found = calibration(std::vector<double>{0.0, 1.0}, positive);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->expected_error, 0);
+  EXPECT_EQ(found->bins.front().weight, 1);
+  EXPECT_EQ(found->bins.back().weight, 1);
+}
+
 TEST(Wilson, AgreesWithThePublishedFormula) {
   // 8 of 10 at z = 1.96: (0.9921 ± 0.2265...) / 1.38416
   const Interval interval = wilson(8, 10);
