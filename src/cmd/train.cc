@@ -24,6 +24,7 @@
 #include "learn/dataset.h"
 #include "learn/evaluation.h"
 #include "learn/forest_trainer.h"
+#include "learn/leaks.h"
 #include "learn/preprocess_learner.h"
 #include "learn/search.h"
 #include "learn/threshold.h"
@@ -284,6 +285,16 @@ void choose_golden(const learn::Dataset& training, detect::Manifest& manifest) {
   }
 }
 
+// Says what the columns and the split give away; it changes nothing.
+void warn_of_leaks(const Parts& parts, const detect::Manifest& manifest) {
+  learn::LeakSearch search{parts.training.schema, parts.validation.values, parts.validation.labels};
+  search.learnt_values = parts.training.values;
+  search.learnt_labels = parts.training.labels;
+  search.reference_levels = manifest.reference_levels;
+  search.reference = manifest.reference;
+  for (const auto& leak : learn::find_leaks(search).leaks) say("warning: " + leak.message);
+}
+
 std::string command_line(std::span<const std::string> words) {
   std::string text = "nidus train";
   for (const auto& word : words) text += " " + word;
@@ -372,6 +383,7 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
   const auto counts = parts->training.class_counts();
   for (std::size_t i = 0; i < counts.size(); ++i) manifest.trained_on.rows[labels.classes[i]] = counts[i];
   describe_benign(parts->training, manifest);
+  warn_of_leaks(*parts, manifest);
   choose_golden(parts->training, manifest);
 
   const auto detector = detect::Detector::make(manifest, *models);
