@@ -302,6 +302,53 @@ TEST_F(ProgramTest, EvaluateMeasuresWithLabels) {
   EXPECT_THAT(unknown.err, HasSubstr("no rule about sun.pcap"));
 }
 
+TEST_F(ProgramTest, EvaluateWritesAPage) {
+  train();
+  const Outcome done =
+      nidus("evaluate office thu.pcap --labels labels.csv --html report.html --bootstrap 50");
+  ASSERT_EQ(done.status, 0) << done.err;
+  EXPECT_THAT(done.err, HasSubstr("wrote report.html"));
+  const std::string page = text("report.html");
+  EXPECT_THAT(page, StartsWith("<!DOCTYPE html>"));
+  EXPECT_THAT(page, HasSubstr("<svg"));
+  EXPECT_THAT(page, HasSubstr("</html>"));
+  EXPECT_EQ(nidus("evaluate office thu.pcap --labels labels.csv --html thu.pcap").status, 2);
+  EXPECT_NE(nidus("evaluate office thu.pcap --labels labels.csv --html no/such/folder.html").status, 0);
+  // The same figures, to the last byte, whoever asks.
+  EXPECT_EQ(nidus("evaluate office thu.pcap --labels labels.csv --bootstrap 50 --threads 3").out, done.out);
+}
+
+TEST_F(ProgramTest, EvaluateComparesTwoDetectorsOnTheSameFlows) {
+  train();
+  ASSERT_EQ(nidus("train mon.pcap tue.pcap --labels labels.csv --trees 3 --classes binary -o other").status,
+            0);
+  const Outcome same = nidus("evaluate --compare office office thu.pcap --labels labels.csv --bootstrap 50");
+  ASSERT_EQ(same.status, 0) << same.err;
+  EXPECT_THAT(same.out, HasSubstr("McNemar"));
+  EXPECT_THAT(same.out, HasSubstr("1.000"));
+  const Outcome json =
+      nidus("evaluate --compare office other thu.pcap --labels labels.csv --bootstrap 50 --json");
+  ASSERT_EQ(json.status, 0) << json.err;
+  EXPECT_THAT(json.out, HasSubstr("\"compared_with\":{\"detector\":\"other\""));
+  EXPECT_THAT(json.out, HasSubstr("\"only_a_right\""));
+  EXPECT_EQ(nidus("evaluate --compare office other --labels labels.csv").status, 2);
+}
+
+TEST_F(ProgramTest, RowsThatGiveTheAnswerAwayAreNamed) {
+  train();
+  ASSERT_EQ(nidus("flows mon.pcap tue.pcap --labels labels.csv -o flows.csv").status, 0);
+  const Outcome trained =
+      nidus("train flows.csv --label label --trees 5 --features src_port,fwd_bytes -o telling");
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  EXPECT_THAT(trained.err, HasSubstr("warning: src_port: a port"));
+  EXPECT_THAT(trained.err, HasSubstr("fwd_bytes alone tells attacks from benign rows"));
+  const Outcome measured =
+      nidus("evaluate telling flows.csv --label label --learnt-from flows.csv --bootstrap 0");
+  ASSERT_EQ(measured.status, 0) << measured.err;
+  EXPECT_THAT(measured.out, HasSubstr("(100.0 %) equal rows learnt from"));
+  EXPECT_THAT(measured.out, HasSubstr("flows.csv is what the detector learnt from"));
+}
+
 TEST_F(ProgramTest, ADetectorCanBeTrainedOnTablesToo) {
   train();
   ASSERT_EQ(nidus("flows mon.pcap tue.pcap --labels labels.csv -o flows.csv").status, 0);

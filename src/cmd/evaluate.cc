@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/json_writer.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
@@ -16,39 +16,55 @@
 #include "cmd/verbs.h"
 #include "detect/binding.h"
 #include "detect/detector.h"
+#include "learn/comparison.h"
 #include "learn/evaluation.h"
+#include "learn/leaks.h"
+#include "learn/report.h"
 
 namespace nidus::cmd {
 namespace {
 
 struct EvaluateArguments {
-  std::vector<std::string> inputs;  // the detector first
-  bool json = false, any_profile = false;
-  std::uint64_t threads = 0;
-  std::optional<double> threshold;
+  std::vector<std::string> inputs;  // the detector first, or two with --compare
+  std::vector<std::string> learnt_from;
+  std::string html;
+  bool json = false, any_profile = false, compare = false;
+  std::uint64_t threads = 0, seed = 1;
+  std::optional<double> threshold, base_rate, bootstrap;
+  double flows_a_day = 1e6;
   LabelArguments labels;
 
   void declare(Arguments& arguments) {
-    arguments.inputs(inputs, "input",
-                     "The detector's folder, then captures (with --labels) or tables (with --label)", 2);
+    arguments.inputs(
+        inputs, "input",
+        "The detector's folder (two with --compare), then captures (with --labels) or tables (with "
+        "--label)",
+        2);
     labels.declare(arguments);
+    arguments.flag("--compare", compare,
+                   "The first two inputs are detectors: is one better on the same rows?");
     arguments.option("--threshold", threshold,
                      "Attack from this score on, instead of the detector's own threshold", 0, 1);
+    arguments.option("--html", html, "Also a page with curves, to be opened in a browser");
+    arguments.flag("--json", json, "One JSON object");
+    arguments.option(
+        "--base-rate", base_rate,
+        "Share of attacks among the flows of the network in question; without it 0.01, 0.001, 0.0001", 0, 1);
+    arguments.option("--flows-per-day", flows_a_day, "Of the network in question, for alerts a day", 0, 1e15);
+    arguments.option(
+        "--bootstrap", bootstrap,
+        "Replicates that intervals are made of; 0 none, without it 1000 or as many as some seconds allow", 0,
+        100000);
+    arguments.option("--seed", seed, "Of the bootstrap");
+    arguments.option("--learnt-from", learnt_from,
+                     "What the detector learnt from: rows that are copies of its rows are counted");
     arguments.option("--threads", threads, "Threads; 0 is one for each processor", 1024);
     arguments.flag("--any-profile", any_profile, "Judge tables even if they were metered in another way");
-    arguments.flag("--json", json, "One JSON object");
-    arguments.footer("A label that the detector does not know counts as an attack that it cannot name.");
+    arguments.footer(
+        "A label that the detector does not know counts as an attack that it cannot name. Intervals draw "
+        "the groups of\n--group or of the label file whole, else single rows. docs/evaluation.md explains "
+        "every figure.");
   }
-};
-
-// How one group - a capture, a day - fares.
-struct GroupFigures {
-  std::uint64_t benign = 0, false_alarms = 0, attacks = 0, found = 0;
-};
-
-struct Report {
-  learn::Evaluation evaluation;
-  std::vector<std::pair<std::string, GroupFigures>> groups;
 };
 
 Result<LabelledRows> read_rows(const EvaluateArguments& given, const std::vector<std::string>& inputs,
@@ -97,85 +113,186 @@ Truth truth_of(const LabelledRows& rows, const std::vector<std::string>& labels)
   return truth;
 }
 
-Result<Report> measure(const detect::Detector& detector, const LabelledRows& rows) {
-  const detect::Manifest& manifest = detector.manifest();
-  const model::Model& model = detector.model();
-  const std::vector<double> given_scores = model::all_scores(model, rows.values, rows.rows());
-  const Truth truth = truth_of(rows, manifest.labels);
-  const std::size_t had = model.outputs(), width = had == 1 ? 1 : truth.classes.size();
-  std::vector<double> scores(rows.rows() * width);
-  for (std::size_t row = 0; row < rows.rows(); ++row) {
-    std::copy_n(&given_scores[row * had], had, &scores[row * width]);
+// The scores of the truth's classes: what the detector has never heard of scores 0.
+std::vector<double> widened(const std::vector<double>& given, std::size_t rows, std::size_t had,
+                            std::size_t classes) {
+  const std::size_t width = had == 1 ? 1 : classes;
+  std::vector<double> out(rows * width);
+  for (std::size_t row = 0; row < rows; ++row) std::copy_n(&given[row * had], had, &out[row * width]);
+  return out;
+}
+
+// A detector, the rows in the columns that it wants, and what it makes of them.
+struct Judged {
+  detect::Detector detector;
+  LabelledRows rows;
+  Truth truth;
+  std::vector<double> scores;  // as the model gives them
+
+  // The attack score of each row.
+  std::vector<double> attack_scores() const {
+    const std::size_t width = detector.model().outputs();
+    std::vector<double> out;
+    for (std::size_t row = 0; row < rows.rows(); ++row) {
+      out.push_back(width == 1 ? scores[row] : 1 - scores[row * width]);
+    }
+    return out;
   }
+};
+
+Result<Judged> judge(const EvaluateArguments& given, const std::string& folder,
+                     const std::vector<std::string>& inputs, int& status) {
+  auto detector = detect::Detector::load(folder);
+  if (!detector) return std::move(detector).error();
+  if (given.threshold) detector = detector->with_threshold(*given.threshold);
+  auto rows = read_rows(given, inputs, detector->manifest(), status);
+  if (!rows) return std::move(rows).error();
+  std::vector<double> scores = model::all_scores(detector->model(), rows->values, rows->rows());
+  Truth truth = truth_of(*rows, detector->manifest().labels);
+  return Judged{std::move(*detector), std::move(*rows), std::move(truth), std::move(scores)};
+}
+
+std::size_t replicates(const EvaluateArguments& given, std::size_t rows) {
+  return given.bootstrap ? static_cast<std::size_t>(*given.bootstrap) : learn::affordable_replicates(rows);
+}
+
+Result<learn::Evaluation> measure(const EvaluateArguments& given, const Judged& judged) {
+  const LabelledRows& rows = judged.rows;
+  const std::size_t had = judged.detector.model().outputs();
+  const std::vector<double> scores = widened(judged.scores, rows.rows(), had, judged.truth.classes.size());
   learn::Scored scored;
-  scored.classes = truth.classes;
-  scored.truth = truth.codes;
+  scored.classes = judged.truth.classes;
+  scored.truth = judged.truth.codes;
   scored.scores = scores;
-  scored.width = width;
-  scored.threshold = manifest.threshold.value;
+  scored.width = had == 1 ? 1 : judged.truth.classes.size();
+  scored.threshold = judged.detector.manifest().threshold.value;
   scored.two_stage = true;
   scored.family_names = rows.attack_names.texts();
   scored.families = rows.attacks;
-  auto evaluation = learn::evaluate(scored);
-  if (!evaluation) return std::move(evaluation).error();
+  scored.groups = rows.groups;
+  scored.bootstrap_replicates = replicates(given, rows.rows());
+  scored.seed = given.seed;
+  scored.threads = given.threads;
+  scored.flows_a_day = given.flows_a_day;
+  if (given.base_rate) scored.base_rates = {*given.base_rate};
+  return learn::evaluate(scored);
+}
 
-  Report report{std::move(*evaluation), {}};
-  for (const auto& name : rows.group_names.texts()) report.groups.emplace_back(name, GroupFigures{});
+std::vector<learn::GroupFigures> measure_groups(const Judged& judged) {
+  const LabelledRows& rows = judged.rows;
+  const double threshold = judged.detector.manifest().threshold.value;
+  std::vector<learn::GroupFigures> out;
+  for (const auto& name : rows.group_names.texts()) out.emplace_back().name = name;
+  const std::vector<double> scores = judged.attack_scores();
   for (std::size_t row = 0; row < rows.rows(); ++row) {
     if (rows.groups[row] == data::kMissing) continue;
-    GroupFigures& group = report.groups[rows.groups[row]].second;
-    const double score = had == 1 ? given_scores[row] : 1 - given_scores[row * had];
-    const bool alarm = score >= manifest.threshold.value;
-    ++(truth.codes[row] == 0 ? group.benign : group.attacks);
-    if (alarm) ++(truth.codes[row] == 0 ? group.false_alarms : group.found);
+    learn::GroupFigures& group = out[rows.groups[row]];
+    const bool benign = judged.truth.codes[row] == 0;
+    ++(benign ? group.benign : group.attacks);
+    if (scores[row] >= threshold) ++(benign ? group.false_alarms : group.found);
+  }
+  return out;
+}
+
+Result<learn::LeakReport> search_leaks(const EvaluateArguments& given, const Judged& judged,
+                                       const std::vector<std::string>& inputs, int& status) {
+  const detect::Manifest& manifest = judged.detector.manifest();
+  learn::LeakSearch search{manifest.schema, judged.rows.values, judged.truth.codes};
+  search.reference_levels = manifest.reference_levels;
+  search.reference = manifest.reference;
+  LabelledRows learnt;
+  std::vector<std::uint32_t> learnt_codes;
+  if (!given.learnt_from.empty()) {
+    auto read = read_rows(given, given.learnt_from, manifest, status);
+    if (!read) return std::move(read).error().within("--learnt-from");
+    learnt = std::move(*read);
+    learnt_codes = truth_of(learnt, manifest.labels).codes;
+    search.learnt_values = learnt.values;
+    search.learnt_labels = learnt_codes;
+  }
+  learn::LeakReport report = learn::find_leaks(search);
+  for (const auto& input : inputs) {
+    const auto& sources = manifest.trained_on.sources;
+    const auto same = [&](const auto& source) { return source == input || is_same_file(source, input); };
+    if (std::any_of(sources.begin(), sources.end(), same)) {
+      report.leaks.push_back({learn::LeakKind::copies, "", 1,
+                              input + " is what the detector learnt from: figures of it measure memory"});
+    }
   }
   return report;
 }
 
-std::string share(std::uint64_t part, std::uint64_t whole) {
-  return whole == 0 ? "-" : fmt::format("{:.4f}", static_cast<double>(part) / static_cast<double>(whole));
+Result<learn::Comparison> compare(const EvaluateArguments& given, const Judged& a, const Judged& b) {
+  // Captures metered in two ways, or tables of which a detector leaves out rows, do not pair.
+  bool same = a.rows.rows() == b.rows.rows();
+  std::vector<std::uint8_t> positive;
+  for (std::size_t row = 0; same && row < a.rows.rows(); ++row) {
+    positive.push_back(a.truth.codes[row] != 0);
+    same = a.rows.labels[row] == b.rows.labels[row] && a.rows.groups[row] == b.rows.groups[row];
+  }
+  if (!same) {
+    return Error{Errc::invalid,
+                 "the two detectors want flows that are metered differently: their rows do not pair"};
+  }
+  const std::vector<double> scores_a = a.attack_scores(), scores_b = b.attack_scores();
+  learn::Paired paired;
+  paired.positive = positive;
+  paired.scores_a = scores_a;
+  paired.scores_b = scores_b;
+  paired.threshold_a = a.detector.manifest().threshold.value;
+  paired.threshold_b = b.detector.manifest().threshold.value;
+  paired.groups = a.rows.groups;
+  paired.bootstrap_replicates = replicates(given, a.rows.rows());
+  paired.seed = given.seed;
+  paired.threads = given.threads;
+  return learn::compare(paired);
 }
 
-std::string to_text(const detect::Manifest& manifest, const Report& report) {
-  std::string out = fmt::format("detector {} {}, threshold {:.4f}\n\n", manifest.name, manifest.version,
-                                manifest.threshold.value);
-  out += report.evaluation.to_text();
-  if (report.groups.size() < 2) return out;
-  std::size_t width = 8;
-  for (const auto& [name, group] : report.groups) width = std::max(width, name.size());
-  out += fmt::format("\n{:<{}} {:>10} {:>10} {:>10} {:>10}\n", "group", width, "attacks", "recall", "benign",
-                     "fpr");
-  for (const auto& [name, group] : report.groups) {
-    out += fmt::format("{:<{}} {:>10} {:>10} {:>10} {:>10}\n", name, width, with_thousands(group.attacks),
-                       share(group.found, group.attacks), with_thousands(group.benign),
-                       share(group.false_alarms, group.benign));
-  }
-  return out;
+// All words, or the first `most` and how many more there are.
+std::string joined(std::span<const std::string> words, std::size_t most = SIZE_MAX) {
+  if (words.size() <= most) return fmt::format("{}", fmt::join(words, " "));
+  return fmt::format("{} and {} more", fmt::join(words.first(most), " "), words.size() - most);
 }
 
-std::string to_json(const detect::Manifest& manifest, const Report& report) {
-  std::string out;
-  JsonWriter json(out);
-  json.begin_object();
-  json.field("detector", manifest.name);
-  json.field("version", manifest.version);
-  json.key("evaluation");
-  report.evaluation.to_json(json);
-  json.key("groups");
-  json.begin_array();
-  for (const auto& [name, group] : report.groups) {
-    json.begin_object();
-    json.field("group", name);
-    json.field("attacks", group.attacks);
-    json.field("attacks_found", group.found);
-    json.field("benign", group.benign);
-    json.field("false_alarms", group.false_alarms);
-    json.end_object();
+Result<learn::Report> report_on(const EvaluateArguments& given, std::span<const std::string> words,
+                                int& status) {
+  const std::size_t detectors = given.compare ? 2 : 1;
+  const std::vector<std::string> inputs(given.inputs.begin() + static_cast<std::ptrdiff_t>(detectors),
+                                        given.inputs.end());
+  const auto judged = judge(given, given.inputs[0], inputs, status);
+  if (!judged) return judged.error();
+  if (judged->rows.unlabelled != 0) {
+    say(fmt::format("{} rows without a label were left out", with_thousands(judged->rows.unlabelled)));
   }
-  json.end_array();
-  json.end_object();
-  out += '\n';
-  return out;
+  auto evaluation = measure(given, *judged);
+  if (!evaluation) return std::move(evaluation).error();
+  auto leaks = search_leaks(given, *judged, inputs, status);
+  if (!leaks) return std::move(leaks).error();
+
+  const detect::Manifest& manifest = judged->detector.manifest();
+  learn::Report report;
+  report.detector = manifest.name;
+  report.version = manifest.version;
+  report.evaluation = std::move(*evaluation);
+  report.groups = measure_groups(*judged);
+  report.leaks = std::move(*leaks);
+  report.facts = {
+      {"model", judged->detector.model().describe()},
+      {"threshold", given.threshold ? "drawn by hand" : "chosen on " + manifest.threshold.chosen_on},
+      {"learnt from", joined(manifest.trained_on.sources, 6)},
+      {"measured on", joined(inputs, 6)},
+      {"command", "nidus evaluate " + joined(words)}};
+  if (!given.compare) return report;
+
+  const auto other = judge(given, given.inputs[1], inputs, status);
+  if (!other) return other.error();
+  auto comparison = compare(given, *judged, *other);
+  if (!comparison) return std::move(comparison).error();
+  auto other_evaluation = measure(given, *other);
+  if (!other_evaluation) return std::move(other_evaluation).error();
+  report.other = learn::Report::Other{other->detector.manifest().name, other->detector.manifest().version,
+                                      std::move(*other_evaluation), std::move(*comparison)};
+  return report;
 }
 
 }  // namespace
@@ -185,23 +302,28 @@ int run_evaluate(std::span<const std::string> words) {
   Arguments arguments("evaluate", "Measures a detector on labelled captures or tables.");
   given.declare(arguments);
   if (const auto status = arguments.read(words)) return *status;
-  auto detector = detect::Detector::load(given.inputs.front());
-  if (!detector) return complain(detector.error());
-  if (given.threshold) detector = detector->with_threshold(*given.threshold);
-  const std::vector<std::string> inputs(given.inputs.begin() + 1, given.inputs.end());
+  if (given.compare && given.inputs.size() < 3) {
+    return complain_usage("evaluate",
+                          "two detectors and nothing to compare them on: name captures or tables");
+  }
+  for (const auto& input : given.inputs) {
+    if (!given.html.empty() && is_same_file(given.html, input)) {
+      return complain_usage("evaluate", given.html + " is an input; the page would destroy it");
+    }
+  }
   catch_interrupts();
   int status = kFine;
-  const auto rows = read_rows(given, inputs, detector->manifest(), status);
+  const auto report = report_on(given, words, status);
   if (interrupted()) return kInterrupted;
-  if (!rows) return complain(rows.error());
-  if (rows->unlabelled != 0) {
-    say(fmt::format("{} rows without a label were left out", with_thousands(rows->unlabelled)));
-  }
-  const auto report = measure(*detector, *rows);
   if (!report) return complain(report.error());
-  const std::string text =
-      given.json ? to_json(detector->manifest(), *report) : to_text(detector->manifest(), *report);
+  const std::string text = given.json ? report->to_json() : report->to_text();
   std::fwrite(text.data(), 1, text.size(), stdout);
+  if (!given.html.empty()) {
+    if (const auto written = write_file(given.html, report->to_html()); !written) {
+      return complain(written.error());
+    }
+    say("wrote " + given.html);
+  }
   return status;
 }
 

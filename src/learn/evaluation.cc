@@ -143,19 +143,36 @@ void measure_intervals(const Scored& scored, const internal::ScoredRows& rows, E
     if (rate < out.recall_at.size() && !out.recall_at[rate].resolvable) continue;
     out.intervals[i] = intervals[i];
   }
+  const auto proportion = [&](Interval interval, std::size_t figure) {
+    return resampling.by_group() ? wider(interval, intervals[figure]) : interval;
+  };
+  const Confusion& confusion = out.confusion;
   for (std::size_t cls = 0; cls < out.by_class.size(); ++cls) {
     ClassFigures& figures = out.by_class[cls];
-    if (figures.precision) figures.precision_interval = intervals[internal::ScoredRows::precision_of(cls)];
-    if (figures.f1) figures.f1_interval = intervals[internal::ScoredRows::f1_of(cls)];
-    if (resampling.by_group() && figures.support > 0) {
-      figures.recall_interval =
-          wider(figures.recall_interval, intervals[internal::ScoredRows::recall_of(cls)]);
+    if (figures.support > 0) {
+      figures.recall_interval = proportion(figures.recall_interval, internal::ScoredRows::recall_of(cls));
     }
+    if (figures.precision) {
+      figures.precision_interval = proportion(wilson(confusion.count(cls, cls), confusion.predicted(cls)),
+                                              internal::ScoredRows::precision_of(cls));
+    }
+    if (figures.f1) figures.f1_interval = intervals[internal::ScoredRows::f1_of(cls)];
   }
-  if (!resampling.by_group()) return;
-  out.attack_recall_interval = wider(out.attack_recall_interval, out.interval(Figure::attack_recall));
-  out.false_positive_rate_interval =
-      wider(out.false_positive_rate_interval, out.interval(Figure::false_positive_rate));
+  const auto put = [&](Figure figure, Interval interval) {
+    if (out.value(figure)) {
+      out.intervals[static_cast<std::size_t>(figure)] =
+          proportion(interval, static_cast<std::size_t>(figure));
+    }
+  };
+  const std::uint64_t alarms = out.rows - confusion.predicted(0);
+  const std::uint64_t found = out.attacks - (confusion.predicted(0) - confusion.count(0, 0));
+  put(Figure::attack_recall, out.attack_recall_interval);
+  put(Figure::false_positive_rate, out.false_positive_rate_interval);
+  put(Figure::attack_precision, wilson(found, alarms));
+  if (const auto& interval = out.interval(Figure::attack_recall)) out.attack_recall_interval = *interval;
+  if (const auto& interval = out.interval(Figure::false_positive_rate)) {
+    out.false_positive_rate_interval = *interval;
+  }
 }
 
 void measure_use(const Scored& scored, Evaluation& out) {

@@ -52,7 +52,8 @@ struct ClassFigures {
   Interval recall_interval;  // 95 %: Wilson; with groups the wider of Wilson and bootstrap at either end
   std::optional<double> precision;
   std::optional<double> f1;
-  std::optional<Interval> precision_interval, f1_interval;  // bootstrap, if there was one
+  std::optional<Interval> precision_interval;  // as recall_interval; with a bootstrap only
+  std::optional<Interval> f1_interval;         // bootstrap, if there was one
   std::optional<double> roc_auc;  // of this class's score against all other rows; with more than two classes
 };
 
@@ -93,7 +94,8 @@ struct Evaluation {
   Interval attack_recall_interval, false_positive_rate_interval;  // as ClassFigures::recall_interval
   std::vector<RecallAtRate> recall_at;                            // at kRates
 
-  // 95 % bootstrap intervals, by Figure.
+  // 95 % intervals, by Figure, if there was a bootstrap: of recall, false-positive rate and precision as
+  // recall_interval, which also has something to say about 0 of 20; of all others the bootstrap's.
   std::array<std::optional<Interval>, kFigures> intervals{};
   Resampled resampled;
   std::optional<double> value(Figure figure) const;

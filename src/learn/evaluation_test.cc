@@ -133,6 +133,23 @@ TEST(Evaluation, BootstrapIntervalsAgreeWithTheTextbook) {
   }
 }
 
+TEST(Evaluation, ARateOfNothingStillHasAnInterval) {
+  // No false alarm among 50 benign rows and none missed of 50 attacks: no replicate ever has another rate.
+  std::vector<std::uint32_t> truth;
+  std::vector<double> scores;
+  for (int i = 0; i < 100; ++i) {
+    truth.push_back(i % 2 == 0);
+    scores.push_back(i % 2 == 0 ? 0.9 : 0.1);
+  }
+  const Drawn rows{truth, scores};
+  const auto evaluation = evaluate(scored_of(rows, 50));
+  EXPECT_EQ(evaluation->interval(Figure::false_positive_rate)->low, 0);
+  EXPECT_DOUBLE_EQ(evaluation->interval(Figure::false_positive_rate)->high, wilson(0, 50).high);
+  EXPECT_DOUBLE_EQ(evaluation->interval(Figure::attack_recall)->low, wilson(50, 50).low);
+  EXPECT_DOUBLE_EQ(evaluation->interval(Figure::attack_precision)->low, wilson(50, 50).low);
+  EXPECT_DOUBLE_EQ(evaluation->by_class[1].precision_interval->low, wilson(50, 50).low);
+}
+
 // Of 60 samples of a world whose AUC is known by construction, the intervals of about 57 hold it.
 TEST(Evaluation, IntervalsCoverTheTruth) {
   // Attacks score high with 3/4, else low; benign the other way round; within a half uniform:
@@ -180,7 +197,11 @@ TEST(Evaluation, RowsOfAGroupAreDrawnTogether) {
     EXPECT_NEAR(grouped->interval(figure)->high, plain->interval(figure)->high, 1e-12) << title(figure);
   }
   // Wilson alone would take 1,500 copies for 1,500 rows.
-  EXPECT_LE(grouped->attack_recall_interval.low, plain->interval(Figure::attack_recall)->low);
+  const auto attacks = grouped->attacks;
+  const auto found =
+      static_cast<std::uint64_t>(std::llround(*grouped->attack_recall * static_cast<double>(attacks)));
+  EXPECT_LT(grouped->attack_recall_interval.low, wilson(found, attacks).low);
+  EXPECT_GT(grouped->attack_recall_interval.high, wilson(found, attacks).high);
   scored.groups = std::span(groups).first(7);
   EXPECT_FALSE(evaluate(scored));
 }

@@ -307,7 +307,7 @@ void Evaluation::to_json(JsonWriter& json, Pictures pictures) const {
   if (resampled.replicates > 0) {
     json.key("intervals_95");
     json.begin_object();
-    json.field("method", "percentile bootstrap");
+    json.field("method", "percentile bootstrap; recall, precision and false-positive rate Wilson or wider");
     json.field("replicates", resampled.replicates);
     json.field("units", resampled.units);
     json.field("by_group", resampled.by_group);

@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "learn/metrics.h"
+
 namespace nidus::learn {
 
 Result<Threshold> threshold_at_rate(std::span<const double> benign_scores, double rate) {
@@ -20,7 +22,7 @@ Result<Threshold> threshold_at_rate(std::span<const double> benign_scores, doubl
   out.wanted_rate = rate;
   out.benign = scores.size();
   const auto allowed = static_cast<std::size_t>(rate * static_cast<double>(scores.size()) * (1 + 1e-12));
-  out.resolvable = allowed >= 10;
+  out.resolvable = static_cast<double>(allowed) >= kFalsePositivesLeast;
   if (allowed >= scores.size()) {
     out.value = scores.back();
   } else {
