@@ -165,12 +165,12 @@ void estimate_out_of_bag(const Dataset& training, const ForestOptions& options, 
 
   fitted.out_of_bag_scores.assign(rows * width, 0.0);
   std::vector<std::uint32_t> seen_by(rows);
-  constexpr std::size_t kBlock = model::TreeSet::kBlock;
+  constexpr std::size_t kBlock = 64;
   workers.run((rows + kBlock - 1) / kBlock, [&](std::size_t block) {
     const std::size_t first = block * kBlock, count = std::min(kBlock, rows - first);
     std::uint32_t leaves[kBlock];
     for (std::size_t tree = 0; tree < trees.trees(); ++tree) {
-      trees.walk(tree, training.values.data() + first * training.inputs(), count, false, leaves);
+      trees.walk(tree, training.values.data() + first * training.inputs(), count, leaves);
       for (std::size_t i = 0; i < count; ++i) {
         if (drawn[tree][first + i]) continue;
         ++seen_by[first + i];

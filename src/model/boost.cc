@@ -80,41 +80,22 @@ void Boost::save(internal::FileWriter& out) const {
 void Boost::margins(std::span<const float> rows, std::size_t count, std::span<float> out) const {
   const std::size_t groups = outputs();
   CHECK(rows.size() >= count * inputs() && out.size() >= count * groups);
-  std::array<std::uint32_t, TreeSet::kBlock> leaves;
-  const bool across = count < 8;
-  for (std::size_t first = 0; first < count;) {
-    const std::size_t block = across ? 1 : std::min(TreeSet::kBlock, count - first);
-    const float* from = rows.data() + first * inputs();
-    float* to = out.data() + first * groups;
-    const bool care = trees_.careful(from, block);
-    for (std::size_t i = 0; i < block * groups; ++i) to[i] = base_margins_[i % groups];
-    if (across) {
-      for (std::size_t tree = 0; tree < trees_.trees(); tree += leaves.size()) {
-        const std::size_t some = std::min(leaves.size(), trees_.trees() - tree);
-        trees_.walk_across(from, tree, some, care, leaves.data());
-        for (std::size_t i = 0; i < some; ++i) to[groups_[tree + i]] += *trees_.leaf(leaves[i]);
-      }
-    } else {
-      for (std::size_t tree = 0; tree < trees_.trees(); ++tree) {
-        trees_.walk(tree, from, block, care, leaves.data());
-        float* at = to + groups_[tree];
-        for (std::size_t row = 0; row < block; ++row) at[row * groups] += *trees_.leaf(leaves[row]);
-      }
-    }
-    first += block;
-  }
+  for (std::size_t i = 0; i < count * groups; ++i) out[i] = base_margins_[i % groups];
+  trees_.add_leaves(rows.data(), count, groups == 1 ? std::span<const std::uint32_t>() : groups_.span(),
+                    groups, out.data());
 }
 
 void Boost::score(std::span<const float> rows, std::size_t count, std::span<double> scores) const {
   const std::size_t groups = outputs();
   CHECK(rows.size() >= count * inputs() && scores.size() >= count * groups);
-  constexpr std::size_t kOnStack = 1024;
+  constexpr std::size_t kOnStack = 1024, kBlock = 1024;
   std::array<float, kOnStack> on_stack;
   std::vector<float> on_heap;
-  if (TreeSet::kBlock * groups > kOnStack) on_heap.resize(TreeSet::kBlock * groups);
+  const std::size_t block_most = std::min(kBlock, count);
+  if (block_most * groups > kOnStack) on_heap.resize(block_most * groups);
   const std::span<float> sums = on_heap.empty() ? std::span<float>(on_stack) : std::span<float>(on_heap);
-  for (std::size_t first = 0; first < count; first += TreeSet::kBlock) {
-    const std::size_t block = std::min(TreeSet::kBlock, count - first);
+  for (std::size_t first = 0; first < count; first += kBlock) {
+    const std::size_t block = std::min(kBlock, count - first);
     margins(rows.subspan(first * inputs(), block * inputs()), block, sums);
     for (std::size_t i = 0; i < block; ++i) squash(&sums[i * groups], groups, &scores[(first + i) * groups]);
   }

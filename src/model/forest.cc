@@ -33,35 +33,10 @@ void Forest::save(internal::FileWriter& out) const {
 void Forest::score(std::span<const float> rows, std::size_t count, std::span<double> scores) const {
   const std::size_t width = outputs();
   CHECK(rows.size() >= count * inputs() && scores.size() >= count * width);
-  const auto trees = static_cast<double>(trees_.trees());
-  std::array<std::uint32_t, TreeSet::kBlock> leaves;
   std::fill_n(scores.begin(), count * width, 0.0);
-  // With few rows the walks under way at once are those of one row through many trees.
-  const bool across = count < 8;
-  for (std::size_t first = 0; first < count;) {
-    const std::size_t block = across ? 1 : std::min(TreeSet::kBlock, count - first);
-    const float* from = rows.data() + first * inputs();
-    double* to = scores.data() + first * width;
-    const bool care = trees_.careful(from, block);
-    const auto add = [&](std::size_t row, std::uint32_t leaf) {
-      const float* shares = trees_.leaf(leaf);
-      for (std::size_t i = 0; i < width; ++i) to[row * width + i] += static_cast<double>(shares[i]);
-    };
-    if (across) {
-      for (std::size_t tree = 0; tree < trees_.trees(); tree += leaves.size()) {
-        const std::size_t some = std::min(leaves.size(), trees_.trees() - tree);
-        trees_.walk_across(from, tree, some, care, leaves.data());
-        for (std::size_t i = 0; i < some; ++i) add(0, leaves[i]);
-      }
-    } else {
-      for (std::size_t tree = 0; tree < trees_.trees(); ++tree) {
-        trees_.walk(tree, from, block, care, leaves.data());
-        for (std::size_t row = 0; row < block; ++row) add(row, leaves[row]);
-      }
-    }
-    for (std::size_t i = 0; i < block * width; ++i) to[i] /= trees;
-    first += block;
-  }
+  trees_.add_leaves(rows.data(), count, {}, width, scores.data());
+  const auto trees = static_cast<double>(trees_.trees());
+  for (std::size_t i = 0; i < count * width; ++i) scores[i] /= trees;
 }
 
 std::string Forest::describe() const {

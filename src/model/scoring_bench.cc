@@ -1,5 +1,8 @@
 #include <benchmark/benchmark.h>
 
+#include <cmath>
+#include <deque>
+
 #include "base/random.h"
 #include "model/boost.h"
 #include "model/forest.h"
@@ -12,20 +15,48 @@ using model::Node;
 constexpr std::size_t kInputs = 80;
 constexpr std::size_t kRows = 4096;
 
-// Perfect trees of one depth, thresholds in [0, 1).
-model::TreeSet perfect_trees(std::size_t trees, std::size_t depth) {
+// Trees that are grown as on rows uniform in [0, 1): a node with its share of `rows` is split at a random
+// place of what a random feature still spans there, until one row or `depth` is reached. With `bins`, only
+// at multiples of 1 / bins, as our own training does.
+model::TreeSet grown_trees(std::size_t trees, double rows, std::size_t depth, std::size_t bins) {
   Random random(1);
+  struct Open {
+    std::size_t at, level;
+    double rows;
+    std::vector<std::pair<float, float>> cell;
+  };
   std::vector<Node> nodes;
   std::vector<std::uint32_t> roots = {0};
+  constexpr std::size_t kLeaves = 64;
   for (std::size_t t = 0; t < trees; ++t) {
-    const std::size_t inner = (std::size_t{1} << depth) - 1;
-    for (std::size_t i = 0; i < inner; ++i) {
-      nodes.push_back(Node::inner(static_cast<float>(random.unit()), random.below(kInputs), 2 * i + 1));
+    const std::size_t root = nodes.size();
+    nodes.emplace_back();
+    std::deque<Open> open;
+    open.push_back({0, 0, rows, std::vector<std::pair<float, float>>(kInputs, {0.0f, 1.0f})});
+    while (!open.empty()) {
+      Open node = std::move(open.front());
+      open.pop_front();
+      const std::size_t feature = random.below(kInputs);
+      const auto [low, high] = node.cell[feature];
+      float cut = low + (high - low) * static_cast<float>(random.unit());
+      if (bins != 0) cut = std::floor(cut * static_cast<float>(bins)) / static_cast<float>(bins);
+      if (node.level == depth || node.rows < 2 || !(cut > low && cut < high)) {
+        nodes[root + node.at] = Node::leaf(node.at, random.below(kLeaves));
+        continue;
+      }
+      const std::size_t left = nodes.size() - root;
+      nodes.resize(nodes.size() + 2);
+      nodes[root + node.at] = Node::inner(cut, feature, left);
+      const double share = static_cast<double>((cut - low) / (high - low));
+      Open right = {left + 1, node.level + 1, node.rows * (1 - share), node.cell};
+      node.cell[feature].second = cut;
+      right.cell[feature].first = cut;
+      open.push_back({left, node.level + 1, node.rows * share, std::move(node.cell)});
+      open.push_back(std::move(right));
     }
-    for (std::size_t i = inner; i < 2 * inner + 1; ++i) nodes.push_back(Node::leaf(i, random.below(64)));
     roots.push_back(static_cast<std::uint32_t>(nodes.size()));
   }
-  std::vector<float> leaves(64);
+  std::vector<float> leaves(kLeaves);
   for (auto& leaf : leaves) leaf = static_cast<float>(random.unit());
   model::TreeSet::Parts parts;
   parts.inputs = kInputs;
@@ -42,10 +73,10 @@ std::vector<float> rows() {
   return out;
 }
 
-// Arguments: trees, depth, rows scored at once. Items are rows × trees.
-void score(benchmark::State& state, const model::Model& scored) {
+// Items are rows × trees.
+void score(benchmark::State& state, const model::Model& scored, const model::TreeSet& trees,
+           std::size_t batch) {
   const auto all = rows();
-  const auto batch = static_cast<std::size_t>(state.range(2));
   std::vector<double> scores(batch);
   std::size_t at = 0;
   for (auto _ : state) {
@@ -53,21 +84,31 @@ void score(benchmark::State& state, const model::Model& scored) {
     benchmark::DoNotOptimize(scores.data());
     at = at + 2 * batch <= kRows ? at + batch : 0;
   }
-  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * state.range(2) * state.range(0));
-  state.SetLabel(model::tree_kernel());
+  const auto items = static_cast<double>(state.iterations()) * static_cast<double>(batch * trees.trees());
+  state.counters["ns/row/tree"] =
+      benchmark::Counter(items / 1e9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["nodes"] = static_cast<double>(trees.nodes());
+  state.SetLabel(trees.describe_walk());
 }
 
-void forest(benchmark::State& state) {
-  score(state, *model::Forest::make(perfect_trees(static_cast<std::size_t>(state.range(0)),
-                                                  static_cast<std::size_t>(state.range(1)))));
+// Arguments: trees, bins (0: any threshold), rows scored at once.
+void full_depth_forest(benchmark::State& state) {
+  const auto forest = model::Forest::make(grown_trees(static_cast<std::size_t>(state.range(0)), 2200, 64,
+                                                      static_cast<std::size_t>(state.range(1))));
+  score(state, *forest, forest->trees(), static_cast<std::size_t>(state.range(2)));
 }
-BENCHMARK(forest)->Args({100, 6, 1})->Args({100, 6, 4096})->Args({100, 13, 1})->Args({100, 13, 4096});
+BENCHMARK(full_depth_forest)->ArgsProduct({{100}, {0, 255}, {1, 16, 256, 4096}});
 
+// Arguments: trees, depth, bins, rows scored at once.
 void boost(benchmark::State& state) {
   const auto trees = static_cast<std::size_t>(state.range(0));
-  score(state, *model::Boost::make(perfect_trees(trees, static_cast<std::size_t>(state.range(1))),
-                                   std::vector<std::uint32_t>(trees, 0), {0}));
+  const auto boosted = model::Boost::make(grown_trees(trees, 1e9, static_cast<std::size_t>(state.range(1)),
+                                                      static_cast<std::size_t>(state.range(2))),
+                                          std::vector<std::uint32_t>(trees, 0), {0});
+  score(state, *boosted, boosted->trees(), static_cast<std::size_t>(state.range(3)));
 }
-BENCHMARK(boost)->Args({100, 6, 1})->Args({100, 6, 4096});
+BENCHMARK(boost)->ArgsProduct({{100}, {6}, {0, 255}, {1, 4, 6, 8, 16, 256, 4096}});
+BENCHMARK(boost)->ArgsProduct({{300}, {6}, {0, 255}, {4096}});
+BENCHMARK(boost)->ArgsProduct({{100}, {4, 7, 8, 9, 10}, {0, 255}, {4096}});
 
 }  // namespace

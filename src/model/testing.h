@@ -19,10 +19,10 @@ struct DrawnTrees {
   std::vector<float> thresholds;  // all that occur
 };
 
-// Lopsided trees of at most `nodes_max` nodes each. Thresholds repeat, and infinities and zeros are among
-// them.
+// Lopsided trees of at most `nodes_max` nodes each, with one of `different` thresholds between -5 and 5 at a
+// node; infinities and zeros are among them.
 inline DrawnTrees draw_trees(std::uint64_t seed, std::size_t trees, std::size_t inputs, std::size_t nodes_max,
-                             std::size_t width, bool missing_right) {
+                             std::size_t width, bool missing_right, std::uint64_t different = 41) {
   Random random(seed);
   DrawnTrees out;
   std::vector<Node> nodes;
@@ -41,7 +41,9 @@ inline DrawnTrees draw_trees(std::uint64_t seed, std::size_t trees, std::size_t 
         nodes[base + at] = Node::leaf(at, random.below(kLeaves));
         continue;
       }
-      float threshold = static_cast<float>(static_cast<double>(random.below(41)) - 20) / 4;
+      const auto step = static_cast<double>(random.below(different));
+      auto threshold = static_cast<float>(10 * step / static_cast<double>(different - 1) - 5);
+      if (threshold == 0 && random.below(2) == 0) threshold = -0.0f;
       if (random.below(50) == 0) threshold = std::numeric_limits<float>::infinity();
       if (random.below(50) == 0) threshold = -std::numeric_limits<float>::infinity();
       nodes[base + at] = Node::inner(threshold, random.below(inputs), size);
@@ -106,6 +108,9 @@ inline std::vector<float> draw_rows(std::uint64_t seed, const std::vector<float>
         break;
       case 4:
         value = with_missing ? std::numeric_limits<float>::quiet_NaN() : -0.0f;
+        break;
+      case 5:
+        value = random.below(2) == 0 ? 0.0f : -0.0f;
         break;
       default:
         value = static_cast<float>(random.unit() * 12 - 6);

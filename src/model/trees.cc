@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "model/internal/model_stream.h"
-#include "model/internal/tree_kernel.h"
+#include "model/internal/ranked_trees.h"
 
 namespace nidus::model {
 namespace {
@@ -143,6 +143,7 @@ Result<TreeSet> TreeSet::make(Parts parts) {
     set.depths_.push_back(*depth);
   }
   if (auto good = check_covers(set.parts_); !good) return std::move(good).error();
+  set.ranked_ = std::make_shared<const internal::RankedTrees>(set.parts_, set.depths_);
   return set;
 }
 
@@ -181,52 +182,43 @@ std::size_t TreeSet::depth_max() const {
   return depths_.empty() ? 0 : *std::max_element(depths_.begin(), depths_.end());
 }
 
-bool TreeSet::careful(const float* rows, std::size_t count) const {
-  if (parts_.missing_right.empty()) return false;
-  const std::size_t values = count * parts_.inputs;
-  bool missing = false;
-  for (std::size_t i = 0; i < values; ++i) missing |= rows[i] != rows[i];
-  return missing;
-}
-
-namespace {
-
-std::uint32_t walk_carefully(const TreeSet::Parts& parts, std::size_t root, const float* row) {
-  std::size_t at = 0;
-  for (;;) {
-    const Node node = parts.nodes[root + at];
-    if (node.is_leaf()) return static_cast<std::uint32_t>(node.leaf_number());
-    const float value = row[node.feature()];
-    bool right = value > node.threshold();
-    if (value != value) right = (parts.missing_right[(root + at) / 64] >> ((root + at) % 64) & 1) != 0;
-    at = node.left() + (right ? 1 : 0);
+void TreeSet::walk(std::size_t tree, const float* rows, std::size_t count, std::uint32_t* leaves) const {
+  const std::size_t root = parts_.roots[tree], depth = depths_[tree];
+  const Node* nodes = parts_.nodes.data() + root;
+  const auto missing_right = [&](std::size_t at) {
+    return !parts_.missing_right.empty() &&
+           (parts_.missing_right[(root + at) / 64] >> ((root + at) % 64) & 1) != 0;
+  };
+  // Several at once, since each step waits for memory.
+  constexpr std::size_t kRows = 8;
+  for (std::size_t first = 0; first < count; first += kRows) {
+    const std::size_t some = std::min(kRows, count - first);
+    std::size_t at[kRows] = {};
+    for (std::size_t level = 0; level < depth; ++level) {
+      for (std::size_t i = 0; i < some; ++i) {
+        const Node node = nodes[at[i]];
+        if (node.is_leaf()) continue;
+        const float value = rows[(first + i) * parts_.inputs + node.feature()];
+        const bool right = value > node.threshold() || (value != value && missing_right(at[i]));
+        at[i] = node.left() + (right ? 1 : 0);
+      }
+    }
+    for (std::size_t i = 0; i < some; ++i)
+      leaves[first + i] = static_cast<std::uint32_t>(nodes[at[i]].leaf_number());
   }
 }
 
-}  // namespace
-
-void TreeSet::walk(std::size_t tree, const float* rows, std::size_t count, bool care,
-                   std::uint32_t* leaves) const {
-  const std::size_t root = parts_.roots[tree];
-  if (care) {
-    for (std::size_t i = 0; i < count; ++i)
-      leaves[i] = walk_carefully(parts_, root, rows + i * parts_.inputs);
-    return;
-  }
-  internal::best_kernel().down(parts_.nodes.data() + root, depths_[tree], rows, parts_.inputs, count, leaves);
+template <class Sum>
+void TreeSet::add_leaves(const float* rows, std::size_t count, std::span<const std::uint32_t> groups,
+                         std::size_t outputs, Sum* sums) const {
+  ranked_->add(parts_, rows, count, groups, outputs, sums);
 }
 
-void TreeSet::walk_across(const float* row, std::size_t first, std::size_t count, bool care,
-                          std::uint32_t* leaves) const {
-  if (care) {
-    for (std::size_t i = 0; i < count; ++i) leaves[i] = walk_carefully(parts_, parts_.roots[first + i], row);
-    return;
-  }
-  const std::size_t depth = *std::max_element(depths_.begin() + static_cast<std::ptrdiff_t>(first),
-                                              depths_.begin() + static_cast<std::ptrdiff_t>(first + count));
-  internal::best_kernel().across(parts_.nodes.data(), parts_.roots.data() + first, depth, row, count, leaves);
-}
+template void TreeSet::add_leaves(const float*, std::size_t, std::span<const std::uint32_t>, std::size_t,
+                                  float*) const;
+template void TreeSet::add_leaves(const float*, std::size_t, std::span<const std::uint32_t>, std::size_t,
+                                  double*) const;
 
-std::string tree_kernel() { return internal::best_kernel().name; }
+std::string TreeSet::describe_walk() const { return ranked_->describe(); }
 
 }  // namespace nidus::model

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,6 +21,7 @@ namespace nidus::model {
 namespace internal {
 class FileReader;
 class FileWriter;
+struct RankedTrees;
 }  // namespace internal
 
 // Eight bytes. An inner node sends a row to the left child when x <= threshold or x is missing (unless the
@@ -99,24 +101,25 @@ class TreeSet {
   }
   const float* leaf(std::size_t number) const { return parts_.leaves.data() + number * parts_.width; }
 
-  // How many rows walk() takes at once.
-  static constexpr std::size_t kBlock = 64;
+  // The leaf number that each of `count` rows ends in. rows: row-major, inputs() floats each. For looking
+  // into trees one at a time; add_leaves is several times as fast.
+  void walk(std::size_t tree, const float* rows, std::size_t count, std::uint32_t* leaves) const;
 
-  // Whether walk() must look out for missing values in these rows: some are missing and not all go left.
-  bool careful(const float* rows, std::size_t count) const;
-  // The leaf number that each of `count` <= kBlock rows ends in. rows: row-major, inputs() floats each;
-  // `care` is what careful() said of them.
-  void walk(std::size_t tree, const float* rows, std::size_t count, bool care, std::uint32_t* leaves) const;
-  // The leaf number of one row in each of the `count` <= kBlock trees from `first` on.
-  void walk_across(const float* row, std::size_t first, std::size_t count, bool care,
-                   std::uint32_t* leaves) const;
+  // For each row, and for each tree in order, adds the values of the leaf that the row ends in to the row's
+  // sums, in the type of the sums: float or double. A leaf of one value goes to sums[row × outputs +
+  // groups[tree]], or to sums[row × outputs] where groups is empty; a leaf of more to the row's first
+  // width(). What a row gets does not depend on the rows beside it nor on the machine.
+  template <class Sum>
+  void add_leaves(const float* rows, std::size_t count, std::span<const std::uint32_t> groups,
+                  std::size_t outputs, Sum* sums) const;
+
+  // How add_leaves walks on this machine: "full trees, ranks of 8 bits, avx2". For reports and benches.
+  std::string describe_walk() const;
 
  private:
   Parts parts_;
   std::vector<std::uint16_t> depths_;
+  std::shared_ptr<const internal::RankedTrees> ranked_;
 };
-
-// The kernel walk() uses on this machine: "avx2" or "scalar". For reports and benches.
-std::string tree_kernel();
 
 }  // namespace nidus::model

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/internal/tree_kernel.h"
+#include "model/trees.h"
+
+// The trees of a TreeSet as they are walked. Every value of a row is turned once into its rank among all
+// thresholds of its feature (see RankColumn); from then on trees compare small integers, and what is missing
+// is a rank like any other: a feature whose nodes do not agree on where it goes has two columns.
+//
+// When all trees are shallow they are written out full, and a batch asks all their nodes. Other trees are
+// walked, many rows or trees at once; a node then has 4, 8 or 12 bytes, by how many cuts there are.
+namespace nidus::model::internal {
+
+// The left child is `left` nodes further on, the right one directly behind it. A leaf is its own left child,
+// and no rank is above its cut, so walking on from a leaf stays there.
+template <class RankType, class Left, class Column>
+struct DeepNode {
+  using Rank = RankType;
+  Left left = 0;
+  Column column = 0;
+  Rank cut = static_cast<Rank>(-1);  // right when rank > cut
+};
+using NarrowNode = DeepNode<std::uint8_t, std::uint16_t, std::uint8_t>;
+using WideNode = DeepNode<std::uint16_t, std::uint32_t, std::uint16_t>;
+using HugeNode = DeepNode<std::uint32_t, std::uint32_t, std::uint32_t>;
+static_assert(sizeof(NarrowNode) == 4 && sizeof(WideNode) == 8 && sizeof(HugeNode) == 12);
+
+struct RankedTrees {
+  struct Full {
+    std::size_t nodes = 0, leaves = 0, depth = 0;  // where its nodes and leaves begin
+  };
+  enum class Form : std::uint8_t { full8, full16, narrow, wide, huge };
+
+  // The parts have been checked and live as long as this does. `kernel` too.
+  RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint16_t> depths,
+              const TreeKernel& kernel = best_kernel());
+
+  // See TreeSet::add_leaves. `parts` are those it was made from.
+  template <class Sum>
+  void add(const TreeSet::Parts& parts, const float* rows, std::size_t count,
+           std::span<const std::uint32_t> groups, std::size_t outputs, Sum* sums) const;
+
+  // "full trees, 8-bit ranks, avx2".
+  std::string describe() const;
+
+  const TreeKernel& kernel;
+  Form form = Form::huge;
+  std::vector<RankColumn> columns;
+  std::vector<float> cuts;  // of all columns; see cut_table()
+  std::size_t cuts_begin = 0;
+
+  // Only those of the form are filled. Nodes of deep trees have the numbers they have in the parts.
+  std::vector<NarrowNode> narrow;
+  std::vector<WideNode> wide;
+  std::vector<HugeNode> huge;
+  std::vector<Full> full;
+  std::vector<FullNode> full_nodes;
+  std::vector<std::uint32_t> full_leaves;  // leaf numbers, 2^depth of each tree
+  std::vector<float> full_values;          // and the values of those leaves, if they have one each
+
+  // Aligned to a block of cuts.
+  const float* cut_table() const { return cuts.data() + cuts_begin; }
+};
+
+}  // namespace nidus::model::internal

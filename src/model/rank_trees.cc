@@ -1,0 +1,237 @@
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <limits>
+
+#include "base/check.h"
+#include "model/internal/ranked_trees.h"
+
+// From the trees of a file to those that are walked. This is part of loading a model, so it must not take
+// longer than mapping and checking the file: a forest has a million nodes.
+namespace nidus::model::internal {
+namespace {
+
+bool goes_right(const TreeSet::Parts& parts, std::size_t node) {
+  return !parts.missing_right.empty() && (parts.missing_right[node / 64] >> (node % 64) & 1) != 0;
+}
+
+// Integers in the order of the floats. Both zeros become one: no comparison tells them apart.
+std::uint32_t key_of(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value + 0.0f);
+  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+}
+
+float value_of(std::uint32_t key) {
+  return std::bit_cast<float>((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
+}
+
+// Sorts by three passes over eleven bits each; comparing takes five times as long for some thousand keys.
+void sort_keys(std::span<std::uint32_t> keys, std::vector<std::uint32_t>& room) {
+  constexpr std::size_t kFew = 512;
+  if (keys.size() < kFew) {
+    std::sort(keys.begin(), keys.end());
+    return;
+  }
+  room.resize(std::max(room.size(), keys.size()));
+  std::span<std::uint32_t> from = keys, to = std::span(room).first(keys.size());
+  for (const unsigned shift : {0u, 11u, 22u}) {
+    std::array<std::uint32_t, 2048> at{};
+    for (const auto key : from) ++at[key >> shift & 2047];
+    std::uint32_t sum = 0;
+    for (auto& place : at) sum += std::exchange(place, sum);
+    for (const auto key : from) to[at[key >> shift & 2047]++] = key;
+    std::swap(from, to);
+  }
+  std::copy(from.begin(), from.end(), keys.begin());  // three passes end in the other room
+}
+
+// Appends the layers of these cuts to the table.
+RankColumn layers_of(std::span<const std::uint32_t> keys, std::vector<float>& table) {
+  std::vector<std::vector<float>> layers(1);
+  for (const auto key : keys) layers[0].push_back(value_of(key));
+  while (layers.back().size() > RankColumn::kBlock) {
+    const auto& below = layers.back();
+    std::vector<float> above;
+    for (std::size_t i = RankColumn::kBlock; i < below.size(); i += RankColumn::kBlock)
+      above.push_back(below[i - 1]);
+    layers.push_back(std::move(above));
+  }
+  CHECK(layers.size() <= RankColumn::kLayersMax);
+  RankColumn column;
+  column.layers = static_cast<std::uint32_t>(layers.size());
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    auto& layer = layers[layers.size() - 1 - i];
+    column.at[i] = static_cast<std::uint32_t>(table.size());
+    layer.resize((layer.size() + RankColumn::kBlock - 1) / RankColumn::kBlock * RankColumn::kBlock,
+                 std::numeric_limits<float>::infinity());
+    table.insert(table.end(), layer.begin(), layer.end());
+  }
+  return column;
+}
+
+// What the nodes ask of one feature.
+struct Asked {
+  std::size_t begin = 0, end = 0;  // of its keys
+  std::array<bool, 2> missing{};   // some node sends missing left, right
+};
+
+}  // namespace
+
+RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint16_t> depths,
+                         const TreeKernel& chosen)
+    : kernel(chosen) {
+  // The thresholds of each feature, ascending, each once.
+  std::vector<Asked> asked(parts.inputs);
+  std::size_t inner = 0, furthest = 0;
+  for (std::size_t tree = 0; tree < depths.size(); ++tree) {
+    for (std::size_t i = parts.roots[tree]; i < parts.roots[tree + 1]; ++i) {
+      const Node node = parts.nodes[i];
+      if (node.is_leaf()) continue;
+      ++inner;
+      ++asked[node.feature()].end;
+      asked[node.feature()].missing[goes_right(parts, i) ? 1 : 0] = true;
+      furthest = std::max(furthest, node.left() - (i - parts.roots[tree]));
+    }
+  }
+  std::size_t sum = 0;
+  for (auto& one : asked) {
+    const std::size_t size = one.end;
+    one.begin = one.end = sum;
+    sum += size;
+  }
+  std::vector<std::uint32_t> keys(inner), room;
+  for (const Node node : parts.nodes) {
+    if (!node.is_leaf()) keys[asked[node.feature()].end++] = key_of(node.threshold());
+  }
+
+  // Layers of cuts, and the columns that are ranked by them; those with as many layers stand together, so
+  // that a processor that ranks one row after the other can tell what comes.
+  std::size_t cuts_most = 0;
+  std::vector<std::pair<RankColumn, bool>> made;  // and whether missing goes right
+  for (std::size_t feature = 0; feature < parts.inputs; ++feature) {
+    const Asked& one = asked[feature];
+    if (one.begin == one.end) continue;
+    const auto own = std::span(keys).subspan(one.begin, one.end - one.begin);
+    sort_keys(own, room);
+    const auto size = static_cast<std::size_t>(std::unique(own.begin(), own.end()) - own.begin());
+    cuts_most = std::max(cuts_most, size);
+    RankColumn column = layers_of(own.first(size), cuts);
+    column.feature = static_cast<std::uint32_t>(feature);
+    for (const bool right : {false, true}) {
+      if (!one.missing[right ? 1 : 0]) continue;
+      column.missing = right ? static_cast<std::uint32_t>(size) : 0;
+      made.emplace_back(column, right);
+    }
+  }
+  std::stable_sort(made.begin(), made.end(),
+                   [](const auto& a, const auto& b) { return a.first.layers < b.first.layers; });
+  std::vector<std::uint16_t> column_of(2 * parts.inputs);  // 2 × feature, plus 1 where missing goes right
+  for (const auto& [column, right] : made) {
+    column_of[2 * column.feature + (right ? 1 : 0)] = static_cast<std::uint16_t>(columns.size());
+    columns.push_back(column);
+  }
+  // A vector promises no more than 16 bytes.
+  const std::size_t size = cuts.size();
+  constexpr std::size_t kBlockBytes = RankColumn::kBlock * sizeof(float);
+  cuts.resize(size + RankColumn::kBlock);
+  const auto address = reinterpret_cast<std::uintptr_t>(cuts.data());
+  cuts_begin = (kBlockBytes - address % kBlockBytes) % kBlockBytes / sizeof(float);
+  std::copy_backward(cuts.begin(), cuts.begin() + static_cast<std::ptrdiff_t>(size),
+                     cuts.begin() + static_cast<std::ptrdiff_t>(size + cuts_begin));
+
+  const auto column_of_node = [&](std::size_t i) {
+    return std::size_t{column_of[2 * parts.nodes[i].feature() + (goes_right(parts, i) ? 1 : 0)]};
+  };
+  const auto cut_of_node = [&](std::size_t i, std::size_t column) {
+    return kernel.rank(columns[column], cut_table(), parts.nodes[i].threshold());
+  };
+
+  const auto make_deep = [&](auto& nodes) {
+    using Deep = typename std::remove_reference_t<decltype(nodes)>::value_type;
+    nodes.resize(parts.nodes.size());
+    for (std::size_t tree = 0; tree < depths.size(); ++tree) {
+      const std::size_t root = parts.roots[tree];
+      for (std::size_t i = root; i < parts.roots[tree + 1]; ++i) {
+        const Node node = parts.nodes[i];
+        if (node.is_leaf()) continue;
+        const std::size_t column = column_of_node(i);
+        nodes[i].left = static_cast<decltype(Deep::left)>(node.left() - (i - root));
+        nodes[i].column = static_cast<decltype(Deep::column)>(column);
+        nodes[i].cut = static_cast<decltype(Deep::cut)>(cut_of_node(i, column));
+      }
+    }
+  };
+  const auto make_full = [&](std::uint16_t flip) {
+    for (std::size_t tree = 0; tree < depths.size(); ++tree) {
+      // A tree of one leaf is written as one node with that leaf on both sides.
+      const std::size_t depth = std::max<std::size_t>(depths[tree], 1), leaves = std::size_t{1} << depth;
+      full.push_back({full_nodes.size(), full_leaves.size(), depth});
+      // Of every place, the node that a row comes from or stands at.
+      std::vector<std::size_t> at(2 * leaves - 1, parts.roots[tree]);
+      const std::size_t root = parts.roots[tree];
+      for (std::size_t place = 0; place < leaves - 1; ++place) {
+        const Node node = parts.nodes[at[place]];
+        FullNode asks;
+        if (node.is_leaf()) {
+          at[2 * place + 1] = at[2 * place + 2] = at[place];
+        } else {
+          at[2 * place + 1] = root + node.left();
+          at[2 * place + 2] = root + node.left() + 1;
+          const std::size_t column = column_of_node(at[place]);
+          asks.offset = static_cast<std::uint16_t>(column * kOffsetUnit);
+          asks.cut = static_cast<std::uint16_t>((cut_of_node(at[place], column) + 1) ^ flip);
+        }
+        full_nodes.push_back(asks);
+      }
+      for (std::size_t place = leaves - 1; place < at.size(); ++place)
+        full_leaves.push_back(static_cast<std::uint32_t>(parts.nodes[at[place]].leaf_number()));
+      if (parts.width != 1) continue;
+      for (std::size_t leaf = full.back().leaves; leaf < full_leaves.size(); ++leaf)
+        full_values.push_back(parts.leaves[full_leaves[leaf]]);
+    }
+  };
+
+  // Written out full, lopsided trees take more room and more comparisons than they are worth.
+  std::size_t depth_most = 0, places = 0;
+  for (const std::size_t depth : depths) {
+    depth_most = std::max(depth_most, depth);
+    places += std::size_t{2} << std::min(depth, kFullDepthMax);
+  }
+  const bool shallow = depth_most <= kFullDepthMax && places / 4 <= parts.nodes.size();
+  constexpr std::size_t kByte = 0xff, kWord = 0xffff;
+  if (shallow && cuts_most <= kByte) {
+    form = Form::full8;
+    make_full(0x80);
+  } else if (shallow && cuts_most <= kWord) {
+    form = Form::full16;
+    make_full(0x8000);
+  } else if (cuts_most <= kByte && columns.size() <= kByte + 1 && furthest <= kWord) {
+    form = Form::narrow;
+    make_deep(narrow);
+  } else if (cuts_most <= kWord) {
+    form = Form::wide;
+    make_deep(wide);
+  } else {
+    form = Form::huge;
+    make_deep(huge);
+  }
+}
+
+std::string RankedTrees::describe() const {
+  const std::string with = std::string(", ") + kernel.name;
+  switch (form) {
+    case Form::full8:
+      return "full trees, ranks of 8 bits" + with;
+    case Form::full16:
+      return "full trees, ranks of 16 bits" + with;
+    case Form::narrow:
+      return "deep trees, nodes of 4 bytes" + with;
+    case Form::wide:
+      return "deep trees, nodes of 8 bytes" + with;
+    case Form::huge:
+      return "deep trees, nodes of 12 bytes" + with;
+  }
+  return {};
+}
+
+}  // namespace nidus::model::internal
