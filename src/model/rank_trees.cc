@@ -25,30 +25,32 @@ float value_of(std::uint32_t key) {
   return std::bit_cast<float>((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
 }
 
-// Sorts by three passes over eleven bits each; comparing takes five times as long for some thousand keys.
-void sort_keys(std::span<std::uint32_t> keys, std::vector<std::uint32_t>& room) {
+// The key of a node's threshold above the number of the node.
+using KeyAndNode = std::uint64_t;
+
+// By key: three passes over eleven bits each. Comparing takes five times as long for some thousand of them.
+void sort_by_key(std::span<KeyAndNode> all, std::vector<KeyAndNode>& room) {
   constexpr std::size_t kFew = 512;
-  if (keys.size() < kFew) {
-    std::sort(keys.begin(), keys.end());
+  if (all.size() < kFew) {
+    std::sort(all.begin(), all.end());
     return;
   }
-  room.resize(std::max(room.size(), keys.size()));
-  std::span<std::uint32_t> from = keys, to = std::span(room).first(keys.size());
-  for (const unsigned shift : {0u, 11u, 22u}) {
+  room.resize(std::max(room.size(), all.size()));
+  std::span<KeyAndNode> from = all, to = std::span(room).first(all.size());
+  for (const unsigned shift : {32u, 43u, 54u}) {
     std::array<std::uint32_t, 2048> at{};
-    for (const auto key : from) ++at[key >> shift & 2047];
+    for (const auto one : from) ++at[one >> shift & 2047];
     std::uint32_t sum = 0;
     for (auto& place : at) sum += std::exchange(place, sum);
-    for (const auto key : from) to[at[key >> shift & 2047]++] = key;
+    for (const auto one : from) to[at[one >> shift & 2047]++] = one;
     std::swap(from, to);
   }
-  std::copy(from.begin(), from.end(), keys.begin());  // three passes end in the other room
+  std::copy(from.begin(), from.end(), all.begin());  // three passes end in the other room
 }
 
 // Appends the layers of these cuts to the table.
-RankColumn layers_of(std::span<const std::uint32_t> keys, std::vector<float>& table) {
-  std::vector<std::vector<float>> layers(1);
-  for (const auto key : keys) layers[0].push_back(value_of(key));
+RankColumn layers_of(std::vector<float> cuts, std::vector<float>& table) {
+  std::vector<std::vector<float>> layers = {std::move(cuts)};
   while (layers.back().size() > RankColumn::kBlock) {
     const auto& below = layers.back();
     std::vector<float> above;
@@ -69,6 +71,9 @@ RankColumn layers_of(std::span<const std::uint32_t> keys, std::vector<float>& ta
   return column;
 }
 
+// No rank is above it, whatever the width it is cut to.
+constexpr std::uint32_t kLeafCut = 0xffffffff;
+
 // What the nodes ask of one feature.
 struct Asked {
   std::size_t begin = 0, end = 0;  // of its keys
@@ -80,17 +85,17 @@ struct Asked {
 RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint16_t> depths,
                          const TreeKernel& chosen)
     : kernel(chosen) {
-  // The thresholds of each feature, ascending, each once.
-  std::vector<Asked> asked(parts.inputs);
-  std::size_t inner = 0, furthest = 0;
+  // The thresholds of each feature. Every second node is a leaf, and no processor guesses which: so there is
+  // no asking, and leaves go to a feature behind the last.
+  const std::size_t nobody = parts.inputs;
+  std::vector<Asked> asked(parts.inputs + 1);
+  std::size_t furthest = 0;
   for (std::size_t tree = 0; tree < depths.size(); ++tree) {
-    for (std::size_t i = parts.roots[tree]; i < parts.roots[tree + 1]; ++i) {
+    const std::size_t root = parts.roots[tree];
+    for (std::size_t i = root; i < parts.roots[tree + 1]; ++i) {
       const Node node = parts.nodes[i];
-      if (node.is_leaf()) continue;
-      ++inner;
-      ++asked[node.feature()].end;
-      asked[node.feature()].missing[goes_right(parts, i) ? 1 : 0] = true;
-      furthest = std::max(furthest, node.left() - (i - parts.roots[tree]));
+      ++asked[node.is_leaf() ? nobody : node.feature()].end;
+      furthest = std::max(furthest, node.left() - (i - root));
     }
   }
   std::size_t sum = 0;
@@ -99,26 +104,42 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
     one.begin = one.end = sum;
     sum += size;
   }
-  std::vector<std::uint32_t> keys(inner), room;
-  for (const Node node : parts.nodes) {
-    if (!node.is_leaf()) keys[asked[node.feature()].end++] = key_of(node.threshold());
+  std::vector<KeyAndNode> keys(parts.nodes.size()), room;
+  for (std::size_t i = 0; i < parts.nodes.size(); ++i) {
+    const Node node = parts.nodes[i];
+    Asked& by = asked[node.is_leaf() ? nobody : node.feature()];
+    keys[by.end++] = KeyAndNode{key_of(node.threshold())} << 32 | i;
+  }
+  for (std::size_t i = 0; !parts.missing_right.empty() && i < parts.nodes.size(); ++i) {
+    const Node node = parts.nodes[i];
+    asked[node.is_leaf() ? nobody : node.feature()].missing[goes_right(parts, i) ? 1 : 0] = true;
   }
 
   // Layers of cuts, and the columns that are ranked by them; those with as many layers stand together, so
   // that a processor that ranks one row after the other can tell what comes.
   std::size_t cuts_most = 0;
-  std::vector<std::pair<RankColumn, bool>> made;  // and whether missing goes right
+  std::vector<std::pair<RankColumn, bool>> made;                    // and whether missing goes right
+  std::vector<std::uint32_t> cut_of(parts.nodes.size(), kLeafCut);  // of each node
   for (std::size_t feature = 0; feature < parts.inputs; ++feature) {
     const Asked& one = asked[feature];
     if (one.begin == one.end) continue;
     const auto own = std::span(keys).subspan(one.begin, one.end - one.begin);
-    sort_keys(own, room);
-    const auto size = static_cast<std::size_t>(std::unique(own.begin(), own.end()) - own.begin());
+    sort_by_key(own, room);
+    std::vector<float> different;
+    std::uint64_t last = ~std::uint64_t{0};
+    for (const KeyAndNode here : own) {
+      if (const std::uint64_t key = here >> 32; key != last) {
+        different.push_back(value_of(static_cast<std::uint32_t>(key)));
+        last = key;
+      }
+      cut_of[static_cast<std::uint32_t>(here)] = static_cast<std::uint32_t>(different.size() - 1);
+    }
+    const std::size_t size = different.size();
     cuts_most = std::max(cuts_most, size);
-    RankColumn column = layers_of(own.first(size), cuts);
+    RankColumn column = layers_of(std::move(different), cuts);
     column.feature = static_cast<std::uint32_t>(feature);
     for (const bool right : {false, true}) {
-      if (!one.missing[right ? 1 : 0]) continue;
+      if (!one.missing[right ? 1 : 0] && (right || !parts.missing_right.empty())) continue;
       column.missing = right ? static_cast<std::uint32_t>(size) : 0;
       made.emplace_back(column, right);
     }
@@ -142,9 +163,6 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
   const auto column_of_node = [&](std::size_t i) {
     return std::size_t{column_of[2 * parts.nodes[i].feature() + (goes_right(parts, i) ? 1 : 0)]};
   };
-  const auto cut_of_node = [&](std::size_t i, std::size_t column) {
-    return kernel.rank(columns[column], cut_table(), parts.nodes[i].threshold());
-  };
 
   const auto make_deep = [&](auto& nodes) {
     using Deep = typename std::remove_reference_t<decltype(nodes)>::value_type;
@@ -152,12 +170,10 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
     for (std::size_t tree = 0; tree < depths.size(); ++tree) {
       const std::size_t root = parts.roots[tree];
       for (std::size_t i = root; i < parts.roots[tree + 1]; ++i) {
-        const Node node = parts.nodes[i];
-        if (node.is_leaf()) continue;
-        const std::size_t column = column_of_node(i);
-        nodes[i].left = static_cast<decltype(Deep::left)>(node.left() - (i - root));
-        nodes[i].column = static_cast<decltype(Deep::column)>(column);
-        nodes[i].cut = static_cast<decltype(Deep::cut)>(cut_of_node(i, column));
+        // A leaf is its own left child, and what it asks of no column has an answer that keeps it there.
+        nodes[i].left = static_cast<decltype(Deep::left)>(parts.nodes[i].left() - (i - root));
+        nodes[i].column = static_cast<decltype(Deep::column)>(column_of_node(i));
+        nodes[i].cut = static_cast<decltype(Deep::cut)>(cut_of[i]);
       }
     }
   };
@@ -179,7 +195,7 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
           at[2 * place + 2] = root + node.left() + 1;
           const std::size_t column = column_of_node(at[place]);
           asks.offset = static_cast<std::uint16_t>(column * kOffsetUnit);
-          asks.cut = static_cast<std::uint16_t>((cut_of_node(at[place], column) + 1) ^ flip);
+          asks.cut = static_cast<std::uint16_t>((cut_of[at[place]] + 1) ^ flip);
         }
         full_nodes.push_back(asks);
       }

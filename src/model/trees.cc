@@ -18,35 +18,45 @@ Error broken(std::size_t tree, std::size_t node, const std::string& what) {
   return {Errc::corrupt, "tree " + std::to_string(tree) + ": node " + std::to_string(node) + ": " + what};
 }
 
+// What is wrong with a node, which stands at i in its tree.
+Error what_is_wrong(std::size_t tree, std::size_t i, Node node, std::size_t size, std::size_t inputs,
+                    std::size_t leaves) {
+  if (node.is_leaf()) {
+    const bool written = node.threshold_bits >> Node::kIndexBits == Node::kLeafMark >> Node::kIndexBits &&
+                         node.feature() == 0 && node.left() == i;
+    if (!written) return broken(tree, i, "a leaf that is not written as one");
+    return broken(tree, i, "leaf " + std::to_string(node.leaf_number()) + " of " + std::to_string(leaves));
+  }
+  if (std::isnan(node.threshold())) return broken(tree, i, "the threshold is not a number");
+  if (node.feature() >= inputs) {
+    return broken(tree, i, "feature " + std::to_string(node.feature()) + " of " + std::to_string(inputs));
+  }
+  return broken(tree, i, "child " + std::to_string(node.left()) + " of " + std::to_string(size));
+}
+
 // The depth of the tree, or what is wrong with it. Since children stand behind their parents, one pass sees
-// every parent before its children, and there can be no way in circles.
+// every parent before its children, and there can be no way in circles. Both kinds of node take the same way
+// through the loop, because no processor guesses which comes next.
 Result<std::uint16_t> check_tree(std::size_t index, std::span<const Node> tree, std::size_t inputs,
                                  std::size_t leaves, std::vector<std::uint32_t>& depths) {
   depths.assign(tree.size(), 0);
   std::uint32_t deepest = 0;
   for (std::size_t i = 0; i < tree.size(); ++i) {
     const Node node = tree[i];
-    if (node.is_leaf()) {
-      if (node.threshold_bits >> Node::kIndexBits != Node::kLeafMark >> Node::kIndexBits ||
-          node.feature() != 0 || node.left() != i) {
-        return broken(index, i, "a leaf that is not written as one");
-      }
-      if (node.leaf_number() >= leaves) {
-        return broken(index, i,
-                      "leaf " + std::to_string(node.leaf_number()) + " of " + std::to_string(leaves));
-      }
-      deepest = std::max(deepest, depths[i]);
-      continue;
-    }
-    if (std::isnan(node.threshold())) return broken(index, i, "the threshold is not a number");
-    if (node.feature() >= inputs) {
-      return broken(index, i, "feature " + std::to_string(node.feature()) + " of " + std::to_string(inputs));
-    }
-    if (node.left() <= i || node.left() + 1 >= tree.size()) {
-      return broken(index, i, "child " + std::to_string(node.left()) + " of " + std::to_string(tree.size()));
-    }
-    for (const std::size_t child : {node.left(), node.left() + 1})
-      depths[child] = std::max(depths[child], depths[i] + 1);
+    const std::size_t leaf = node.is_leaf() ? 1 : 0, left = node.left();
+    // A leaf has the mark and its number and nothing else, and is its own left child.
+    const bool good_leaf =
+        (node.threshold_bits - Node::kLeafMark < leaves) & (node.feature() == 0) & (left == i);
+    const bool good_inner = (node.threshold() == node.threshold()) & (node.feature() < inputs) & (left > i) &
+                            (left + 1 < tree.size());
+    const std::size_t good =
+        (leaf & static_cast<std::size_t>(good_leaf)) | ((leaf ^ 1) & static_cast<std::size_t>(good_inner));
+    if (good == 0) return what_is_wrong(index, i, node, tree.size(), inputs, leaves);
+    const std::uint32_t depth = depths[i], below = depth + static_cast<std::uint32_t>(leaf ^ 1);
+    deepest = std::max(deepest, depth);
+    depths[left] = std::max(depths[left], below);
+    const std::size_t right = left + (leaf ^ 1);
+    depths[right] = std::max(depths[right], below);
   }
   if (deepest > kDepthMax) return Error{Errc::corrupt, "tree " + std::to_string(index) + ": too deep"};
   return static_cast<std::uint16_t>(deepest);
@@ -182,30 +192,44 @@ std::size_t TreeSet::depth_max() const {
   return depths_.empty() ? 0 : *std::max_element(depths_.begin(), depths_.end());
 }
 
-void TreeSet::walk(std::size_t tree, const float* rows, std::size_t count, std::uint32_t* leaves) const {
-  const std::size_t root = parts_.roots[tree], depth = depths_[tree];
-  const Node* nodes = parts_.nodes.data() + root;
-  const auto missing_right = [&](std::size_t at) {
-    return !parts_.missing_right.empty() &&
-           (parts_.missing_right[(root + at) / 64] >> ((root + at) % 64) & 1) != 0;
-  };
-  // Several at once, since each step waits for memory.
-  constexpr std::size_t kRows = 8;
+namespace {
+
+// Several rows at once, since each step waits for memory. A row that has arrived stays where it is.
+template <bool kMissing>
+void walk_rows(const TreeSet::Parts& parts, std::size_t root, std::size_t depth, const float* rows,
+               std::size_t count, std::uint32_t* leaves) {
+  constexpr std::size_t kRows = 16;
+  const Node* nodes = parts.nodes.data() + root;
   for (std::size_t first = 0; first < count; first += kRows) {
     const std::size_t some = std::min(kRows, count - first);
     std::size_t at[kRows] = {};
-    for (std::size_t level = 0; level < depth; ++level) {
+    std::size_t moved = 1;
+    for (std::size_t level = 0; level < depth && moved != 0; ++level) {
+      moved = 0;
       for (std::size_t i = 0; i < some; ++i) {
         const Node node = nodes[at[i]];
-        if (node.is_leaf()) continue;
-        const float value = rows[(first + i) * parts_.inputs + node.feature()];
-        const bool right = value > node.threshold() || (value != value && missing_right(at[i]));
-        at[i] = node.left() + (right ? 1 : 0);
+        const float value = rows[(first + i) * parts.inputs + node.feature()];
+        bool right = value > node.threshold();
+        if constexpr (kMissing) {
+          const std::size_t bit = root + at[i];
+          const bool missing_right = (parts.missing_right[bit / 64] >> (bit % 64) & 1) != 0;
+          right |= (value != value) & missing_right & !node.is_leaf();
+        }
+        const std::size_t next = node.left() + (right ? 1 : 0);
+        moved |= next ^ at[i];
+        at[i] = next;
       }
     }
     for (std::size_t i = 0; i < some; ++i)
       leaves[first + i] = static_cast<std::uint32_t>(nodes[at[i]].leaf_number());
   }
+}
+
+}  // namespace
+
+void TreeSet::walk(std::size_t tree, const float* rows, std::size_t count, std::uint32_t* leaves) const {
+  const auto through = parts_.missing_right.empty() ? walk_rows<false> : walk_rows<true>;
+  through(parts_, parts_.roots[tree], depths_[tree], rows, count, leaves);
 }
 
 template <class Sum>

@@ -36,11 +36,7 @@ STRIP_INLINE std::size_t rank_in(const Layers<kLayers>& layers, float x) {
   return rank;
 }
 
-// Nothing is below NaN, so its rank comes out as 0.
-STRIP_TARGET inline std::size_t rank_one(const RankColumn& column, const float* cuts, float x) {
-  return rank_in<0>({column, cuts}, x) + (x != x ? column.missing : 0);
-}
-
+// Nothing is below NaN, so its rank comes out as 0 until what is missing is added.
 template <class Rank, std::size_t kLayers>
 STRIP_TARGET inline void rank_column(const TreeKernel::Rows& in, const RankColumn& column, Rank flip,
                                      Rank* to) {
@@ -146,14 +142,9 @@ inline void full16(const FullNode* tree, std::size_t depth, const std::uint16_t*
                                    reinterpret_cast<std::uint8_t*>(leaves));
 }
 
-inline constexpr TreeKernel kKernel = {STRIP_NAME,
-                                       STRIP_BYTES,
-                                       rank_rows<std::uint8_t>,
-                                       rank_rows<std::uint16_t>,
-                                       rank_rows<std::uint32_t>,
-                                       rank_one,
-                                       full8,
-                                       full16};
+inline constexpr TreeKernel kKernel = {
+    STRIP_NAME, STRIP_BYTES, rank_rows<std::uint8_t>, rank_rows<std::uint16_t>, rank_rows<std::uint32_t>,
+    full8,      full16};
 
 #undef STRIP_INLINE
 #undef STRIP_BYTES
