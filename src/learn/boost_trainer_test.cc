@@ -6,9 +6,11 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 
 #include "base/random.h"
 #include "learn/internal/xgboost_json.h"
+#include "model/explain.h"
 
 namespace nidus::learn {
 namespace {
@@ -34,7 +36,8 @@ Dataset drawn(std::size_t rows, std::uint64_t seed, std::uint32_t classes, bool 
   return out;
 }
 
-// Trains with libxgboost directly and lets both score: the margins must be the same floats.
+// Trains with libxgboost directly and lets both score: the margins must be the same floats, and the
+// contributions to them as near as sums of floats are.
 void expect_same_margins(std::uint32_t classes, bool missing) {
   const Dataset data = drawn(1200, classes + (missing ? 10 : 0), classes, missing);
   const Dataset unseen = drawn(700, 77, classes, true);
@@ -66,6 +69,24 @@ void expect_same_margins(std::uint32_t classes, bool missing) {
   boost->margins(unseen.values, unseen.rows(), ours);
   for (std::size_t i = 0; i < ours.size(); ++i) {
     ASSERT_EQ(std::memcmp(&ours[i], &theirs[i], sizeof(float)), 0) << i << " " << ours[i] << " " << theirs[i];
+  }
+
+  // And the same reasons: option 4 asks for contributions, float as the margins are.
+  ASSERT_EQ(XGBoosterPredict(booster, test, 4, 0, 0, &length, &theirs), 0);
+  const auto explainer =
+      model::Explainer::make(std::make_shared<model::Boost>(*boost), model::Explainer::Unit::margin);
+  ASSERT_TRUE(explainer) << explainer.error().message;
+  const std::size_t groups = boost->outputs(), width = 6;
+  ASSERT_EQ(length, unseen.rows() * groups * width);
+  std::vector<double> reasons(unseen.rows() * width);
+  for (std::size_t group = 0; group < groups; ++group) {
+    std::vector<double> one(groups);
+    one[group] = 1;
+    explainer->explain(unseen.values, unseen.rows(), one, reasons);
+    for (std::size_t i = 0; i < reasons.size(); ++i) {
+      const auto expected = static_cast<double>(theirs[(i / width * groups + group) * width + i % width]);
+      ASSERT_NEAR(reasons[i], expected, 1e-5) << group << " " << i;
+    }
   }
   XGBoosterFree(booster);
   XGDMatrixFree(train);

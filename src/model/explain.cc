@@ -27,7 +27,8 @@ struct Part {
   const Boost* boost = nullptr;        // null: a forest
   const TreeSet* set = nullptr;
   std::vector<ShapTree> trees;
-  std::vector<double> base;  // by output: shares or margins when nothing is known
+  std::vector<double> base;    // by output: shares or margins when nothing is known
+  std::vector<double> leaves;  // boosted trees: value by leaf number
 };
 
 double logistic(double margin) { return 1 / (1 + std::exp(-margin)); }
@@ -188,11 +189,11 @@ Result<Explainer> Explainer::make(std::shared_ptr<const Model> model, Unit unit)
     for (const auto* before : part.before) impl->inputs_max = std::max(impl->inputs_max, before->outputs());
     part.base.assign(outputs, 0);
     if (part.boost != nullptr) {
-      const auto values = leaf_values(*part.set, kOne);
+      part.leaves = leaf_values(*part.set, kOne);
       for (std::size_t g = 0; g < outputs; ++g)
         part.base[g] = static_cast<double>(part.boost->base_margins()[g]);
       for (std::size_t i = 0; i < part.trees.size(); ++i)
-        part.base[part.boost->groups()[i]] += mean_of(part.trees[i], values);
+        part.base[part.boost->groups()[i]] += mean_of(part.trees[i], part.leaves);
     } else {
       for (std::size_t k = 0; k < outputs; ++k) {
         std::vector<double> one(outputs);
@@ -224,9 +225,10 @@ void Explainer::explain(std::span<const float> rows, std::size_t count, std::spa
   Link link(weights);
   std::vector<double> row_margins(outputs);
   std::vector<double> scales;  // row × group
+  std::vector<double> shares;  // by leaf number, of the forest at hand
   for (const Part& part : impl_->parts) {
-    const std::vector<double> values =
-        leaf_values(*part.set, part.boost != nullptr ? std::span<const double>(kOne) : weights);
+    if (part.boost == nullptr) shares = leaf_values(*part.set, weights);
+    const std::vector<double>& values = part.boost != nullptr ? part.leaves : shares;
     const bool through_link = part.boost != nullptr && impl_->unit == Unit::score;
     const double base = through_link ? link.score(part.base) : dot(weights, part.base);
     for (const auto& tree : part.trees) scratch.make_room(tree);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "model/explain.h"
 #include "model/model_file.h"
 
 namespace {
@@ -37,8 +38,8 @@ void mend(std::vector<std::byte>& bytes) {
 
 }  // namespace
 
-// Whatever the bytes: refused, or a model whose scores lie in [0, 1] and that is written again as it was
-// read.
+// Whatever the bytes: refused, or a model whose scores lie in [0, 1], whose reasons are numbers and that is
+// written again as it was read.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto given = std::as_bytes(std::span(data, size));
   std::vector<std::byte> bytes(given.begin(), given.end());
@@ -52,6 +53,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   for (const double score : nidus::model::all_scores(*file->model, rows, 10)) {
     if (!(score >= 0 && score <= 1 + 1e-9)) std::abort();
+  }
+  // What can be explained is made of numbers. Whether they add up is no question for hostile leaves: beside
+  // 1e30 floats forget what doubles keep.
+  if (const auto explainer =
+          nidus::model::Explainer::make(file->model, nidus::model::Explainer::Unit::score)) {
+    std::vector<double> contributions(10 * (inputs + 1));
+    nidus::model::explain_attack_score(*explainer, rows, 10, contributions);
+    for (const double part : contributions) {
+      if (!std::isfinite(part)) std::abort();
+    }
+    if (!nidus::model::gain_importance(*file->model)) std::abort();
   }
   const auto written = nidus::model::serialise(*file);
   if (!written || !nidus::model::parse_model(std::as_bytes(std::span(*written)))) std::abort();
