@@ -98,10 +98,12 @@ void Chart::dot(double x, double y, double radius, std::string_view style, std::
 }
 
 void Chart::note(double x, double y, std::string_view text, std::string_view style) {
+  // Below and to the right, where a curve that rises from the left leaves room.
+  constexpr double kRoom = 125;
   const double px = at_x(x), py = at_y(y);
-  const bool right = px < kWidth * 0.55, low = py < kTop + 24;
+  const bool right = px < kWidth - kRoom;
   shapes_ += fmt::format("<text class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n",
-                         escaped(style), px + (right ? 10 : -10), py + (low ? 20 : -8),
+                         escaped(style), px + (right ? 10 : -10), std::min(py + 20, kHeight - kBottom - 6),
                          right ? "start" : "end", escaped(text));
 }
 

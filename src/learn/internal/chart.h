@@ -33,7 +33,7 @@ class Chart {
                  std::string_view hint = "");
   // A dot that says something when pointed at.
   void dot(double x, double y, double radius, std::string_view style, std::string_view hint = "");
-  // Text beside a place, on the side where there is room.
+  // Text beside a place, below it.
   void note(double x, double y, std::string_view text, std::string_view style);
 
   std::string svg() const;
