@@ -248,8 +248,8 @@ def main():
             scores = np.fromfile(scores_path)
             for name, score in peers.items():
                 differs[name] = float(np.max(np.abs(score(asked) - scores)))
-                batch = best(2, lambda: score(asked)) * 1e9 / ROWS / TREES
-                one = best(20, lambda: score(asked[:1])) * 1e6
+                batch = best(7, lambda: score(asked)) * 1e9 / ROWS / TREES
+                one = best(200, lambda: score(asked[:1])) * 1e6
                 figures[name] = [min(figures[name][0], batch), min(figures[name][1], one)]
         print(f"\n{kind}: {TREES} trees, {size:,} nodes, {ROWS} rows of {COLUMNS} columns; loads in "
               f"{said['load_ms']:.1f} ms\n")

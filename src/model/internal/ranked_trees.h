@@ -42,6 +42,10 @@ struct RankedTrees {
   RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint16_t> depths,
               const TreeKernel& kernel = best_kernel());
 
+  // The table of cuts is aligned where it lies.
+  RankedTrees(const RankedTrees&) = delete;
+  RankedTrees& operator=(const RankedTrees&) = delete;
+
   // See TreeSet::add_leaves. `parts` are those it was made from.
   template <class Sum>
   void add(const TreeSet::Parts& parts, const float* rows, std::size_t count,
