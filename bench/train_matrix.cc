@@ -1,7 +1,7 @@
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -15,7 +15,8 @@
 //   train_matrix forest|extra|boost TREES THREADS COLUMNS TRAIN.f32 TRAIN.u8 TEST.f32 SCORES.f64
 //
 // TRAIN.f32 and TEST.f32: rows × COLUMNS little-endian floats. TRAIN.u8: a label a row, 0 or 1. SCORES.f64:
-// the score of each test row. Prints one line of JSON: seconds, and memory in megabytes before and at most.
+// the score of each test row. Prints one line of JSON: seconds of processor time, and memory in megabytes
+// before and at most.
 
 namespace {
 
@@ -65,7 +66,7 @@ int main(int argc, char** argv) {
     training.labels.assign(labels.begin(), labels.end());
   }
   const double before = peak_mb();
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   std::shared_ptr<const model::Model> model;
   if (kind == "boost") {
     learn::BoostOptions options;
@@ -84,7 +85,7 @@ int main(int argc, char** argv) {
     if (!fitted) return std::fprintf(stderr, "%s\n", fitted.error().message.c_str()), 1;
     model = std::make_shared<model::Forest>(std::move(fitted->forest));
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   const double after = peak_mb();
   const auto test = read<float>(argv[7]);
   const auto scores = model::attack_scores(*model, test, test.size() / columns);

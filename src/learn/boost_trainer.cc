@@ -187,7 +187,28 @@ double log_loss(const Dataset& dataset, std::span<const float> weights, std::spa
   return all > 0 ? sum / all : 0;
 }
 
-// What a booster is told. Margins begin at zero, for one class as for many.
+// Where margins begin: the logarithm of the odds of an attack, or of each class's share, by the weights. A
+// booster that begins at even odds spends its first rounds on learning them.
+std::vector<float> base_margins(const Dataset& training, std::span<const float> weights,
+                                double scale_positive) {
+  std::vector<double> by_class(training.classes.size());
+  double total = 0;
+  for (std::size_t row = 0; row < training.rows(); ++row) {
+    double weight = weights.empty() ? 1.0 : static_cast<double>(weights[row]);
+    if (by_class.size() == 2 && training.labels[row] == 1) weight *= scale_positive;
+    by_class[training.labels[row]] += weight;
+    total += weight;
+  }
+  constexpr double kLeast = 1e-6;  // of a class without rows
+  const auto share = [&](std::size_t cls) { return std::clamp(by_class[cls] / total, kLeast, 1 - kLeast); };
+  if (by_class.size() == 2) return {static_cast<float>(std::log(share(1) / (1 - share(1))))};
+  std::vector<float> out;
+  for (std::size_t cls = 0; cls < by_class.size(); ++cls)
+    out.push_back(static_cast<float>(std::log(share(cls))));
+  return out;
+}
+
+// What a booster is told. Of itself its margins would begin at zero.
 std::vector<std::pair<std::string, std::string>> parameters(const Dataset& training,
                                                             const BoostOptions& options, int threads) {
   const bool binary = training.classes.size() == 2;
@@ -290,10 +311,17 @@ Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation
 
   std::vector<std::string> rounds;
   std::vector<double> losses;
-  std::vector<float> margins(training.rows() * groups), validation_margins, validation_weights;
+  const std::vector<float> weights = row_weights(training, options.balanced);
+  const std::vector<float> begin = base_margins(training, weights, options.scale_positive);
+  const auto beginning = [&](const Dataset& dataset) {
+    std::vector<float> out(dataset.rows() * groups);
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = begin[i % groups];
+    return out;
+  };
+  std::vector<float> margins = beginning(training), validation_margins, validation_weights;
   std::size_t best = 0;
   if (validation != nullptr) {
-    validation_margins.resize(validation->rows() * groups);
+    validation_margins = beginning(*validation);
     validation_weights = row_weights(*validation, options.balanced);
   }
   // Takes up a round; false when there should be no more.
@@ -332,7 +360,7 @@ Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation
   if (resumed > 0 && !go_on()) return stopped;
 
   if (more) {
-    auto matrix = make_matrix(training, options, row_weights(training, options.balanced), threads);
+    auto matrix = make_matrix(training, options, weights, threads);
     if (!matrix) return std::move(matrix).error();
     while (more) {
       auto json = boost_once(matrix->get(), settings, Random::mix(options.seed) + rounds.size(), margins);
@@ -348,7 +376,10 @@ Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation
   const std::vector<std::string_view> parts(rounds.begin(), rounds.end());
   auto model = internal::from_xgboost_json(parts, inputs);
   if (!model) return std::move(model).error();
-  return FittedBoost{std::move(*model), best + 1, resumed, std::move(losses)};
+  auto begun = model::Boost::make(
+      model->trees(), std::vector<std::uint32_t>(model->groups().begin(), model->groups().end()), begin);
+  if (!begun) return std::move(begun).error();
+  return FittedBoost{std::move(*begun), best + 1, resumed, std::move(losses)};
 }
 
 std::uint64_t boost_bytes(std::size_t rows, std::size_t inputs) { return std::uint64_t{rows} * inputs * 5; }

@@ -132,6 +132,48 @@ TEST(Boost, TheSameSeedGivesTheSameScores) {
   EXPECT_EQ(a->model.outputs(), 3u);
 }
 
+// The rounds are boosters of their own that begin where the others ended: together they must be what
+// libxgboost makes of the same rows in one go, when that begins at the same odds.
+TEST(Boost, RoundsOnTheirOwnAreThoseOfOneBooster) {
+  Dataset data = drawn(1500, 3, 2, true);
+  for (std::size_t row = 0; row < data.rows(); row += 3) data.labels[row] = 0;
+  BoostOptions options;
+  options.rounds = 15;
+  options.threads = 1;
+  options.scale_positive = 2;
+  const auto ours = fit_boost(data, nullptr, options);
+  ASSERT_TRUE(ours) << ours.error().message;
+  double attacks = 0;
+  for (const auto label : data.labels) attacks += 2 * label;
+  const double share = attacks / (attacks / 2 + static_cast<double>(data.rows()));
+
+  DMatrixHandle matrix = nullptr;
+  ASSERT_EQ(XGDMatrixCreateFromMat(data.values.data(), data.rows(), 5, std::nanf(""), &matrix), 0);
+  const std::vector<float> labels(data.labels.begin(), data.labels.end());
+  ASSERT_EQ(XGDMatrixSetFloatInfo(matrix, "label", labels.data(), labels.size()), 0);
+  BoosterHandle booster = nullptr;
+  ASSERT_EQ(XGBoosterCreate(&matrix, 1, &booster), 0);
+  const std::string begin = std::to_string(share);
+  for (const auto& [name, value] :
+       std::initializer_list<std::pair<const char*, const char*>>{{"objective", "binary:logistic"},
+                                                                  {"tree_method", "hist"},
+                                                                  {"base_score", begin.c_str()},
+                                                                  {"scale_pos_weight", "2"},
+                                                                  {"nthread", "1"},
+                                                                  {"verbosity", "0"}}) {
+    XGBoosterSetParam(booster, name, value);
+  }
+  for (int round = 0; round < 15; ++round) ASSERT_EQ(XGBoosterUpdateOneIter(booster, round, matrix), 0);
+  bst_ulong length = 0;
+  const float* theirs = nullptr;
+  ASSERT_EQ(XGBoosterPredict(booster, matrix, 1, 0, 0, &length, &theirs), 0);
+  std::vector<float> margins(data.rows());
+  ours->model.margins(data.values, data.rows(), margins);
+  for (std::size_t row = 0; row < data.rows(); ++row) ASSERT_NEAR(margins[row], theirs[row], 1e-3) << row;
+  XGBoosterFree(booster);
+  XGDMatrixFree(matrix);
+}
+
 TEST(Boost, InfinitiesAreTaken) {
   Dataset training = drawn(300, 1, 2, false);
   training.values[0] = std::numeric_limits<float>::infinity();
