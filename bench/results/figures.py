@@ -112,8 +112,9 @@ def compare(ours, theirs, same_test, replicates=200):
     low, high = np.nanpercentile(differences, [2.5, 97.5], axis=0)
     out = {}
     for i, name in enumerate(names):
-        out[name] = {"mean": values[:, :, i].mean(1), "sd": values[:, :, i].std(1, ddof=1) if seeds > 1 else [0, 0],
-                     "difference": values[0, :, i].mean() - values[1, :, i].mean(), "low": low[i], "high": high[i],
+        out[name] = {"mean": values[:, :, i].mean(1).tolist(),
+                     "sd": values[:, :, i].std(1, ddof=1).tolist() if seeds > 1 else [0, 0],
+                     "low": low[i], "high": high[i],
                      "seeds": seeds}
         if name.startswith("kind:"):
             out[name]["rows"] = int(ours[0].families[name[5:]].sum())

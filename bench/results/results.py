@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ AT_LINE = [("recall at the 1 % line", "recall_0.01", "%"), ("false alarms there"
 COLUMNS = {
     "nsl-binary": [("accuracy at ½", "accuracy", "3"), ("AUC", "auc", "4"),
                    ("recall at FPR 5 %", "recall_at_0.05", "%"), ("accuracy at the 1 % line", "accuracy_0.01", "3"),
-                   *AT_LINE, ("recall of new attacks there", "novel", "%"), ("accuracy at the 5 % line", "accuracy_0.05", "3"),
-                   ("false alarms there", "fpr_0.05", "%", True),
+                   *AT_LINE, ("recall of new attacks there", "novel", "%"),
+                   ("accuracy at the 5 % line", "accuracy_0.05", "3"), ("false alarms there", "fpr_0.05", "%", True),
                    ("KDDTest-21: accuracy at ½", "hard_accuracy", "3"),
                    ("at the 1 % line", "hard_accuracy_0.01", "3")],
     "nsl-five": [("accuracy, most likely class", "argmax_accuracy", "3"), ("macro-F1", "argmax_f1", "3"),
@@ -40,10 +41,23 @@ COLUMNS = {
 }
 
 
+# Of titles that lean on the column before them.
+FULL_TITLE = {"fpr_0.01": "false alarms at the 1 % line", "fpr_0.05": "false alarms at the 5 % line",
+              "novel": "recall of new attacks at the 1 % line", "argmax_f1": "macro-F1, most likely class",
+              "line0.01_f1": "macro-F1, 1 % line first", "line0.05_f1": "macro-F1, 5 % line first",
+              "line0.05_recall_r2l": "recall R2L, 5 % line first", "line0.05_recall_u2r": "recall U2R, 5 % line first",
+              "hard_accuracy_0.01": "KDDTest-21: accuracy at the 1 % line"}
+
+
 class Run:
     def __init__(self, given):
         self.data, self.out, self.nidus, self.threads = given.data, given.out, given.nidus, given.threads
+        self.end = time.monotonic() + given.seconds
         self.rows = {}
+
+    def stop_in_time(self):
+        if time.monotonic() > self.end:
+            sys.exit(75)
 
     def rows_of(self, experiment):
         # Experiments next to each other often read the same rows; only the last are kept.
@@ -66,6 +80,7 @@ class Run:
     def answers_of_peer(self, experiment, model, seed):
         kept = self.score_file(experiment, model, seed, "peer")
         if not kept.exists():
+            self.stop_in_time()
             held, test = fitting.ask_peer(model, self.files_of(experiment, seed), seed, experiment.kind == "binary",
                                           experiment.weights == "balanced", self.threads)
             save(kept, held, test)
@@ -74,6 +89,7 @@ class Run:
     def answers_of_nidus(self, experiment, model, seed):
         kept = self.score_file(experiment, model, seed, "nidus")
         if not kept.exists():
+            self.stop_in_time()
             detector = self.out / "detectors" / f"{experiment.name}-{model}-{seed}"
             shutil.rmtree(detector, ignore_errors=True)
             detector.parent.mkdir(exist_ok=True)
@@ -97,6 +113,11 @@ class Run:
             if not abs(mine - its) < 1e-9:
                 sys.exit(f"{name}: {what} is {mine} here, {its} by nidus")
 
+    def ready_seeds(self, experiment, model):
+        """The seeds for which there are scores of both sides."""
+        return tuple(seed for seed in experiment.seeds
+                     if all(self.score_file(experiment, model, seed, who).exists() for who in ("nidus", "peer")))
+
     def measurable(self, experiment, held, test, files):
         truth = files.truth()
         if experiment.kind == "classes":
@@ -104,11 +125,19 @@ class Run:
         return figures.Answers(test, held, **truth)
 
     def compare(self, experiment, model):
+        kept = self.out / "compared" / f"{experiment.name}-{model}-{len(experiment.seeds)}.json"
+        scores = [self.score_file(experiment, model, seed, who)
+                  for who in ("nidus", "peer") for seed in experiment.seeds]
+        if kept.exists() and all(s.exists() and s.stat().st_mtime < kept.stat().st_mtime for s in scores):
+            return json.loads(kept.read_text())
         sides = []
         for answers_of in (self.answers_of_nidus, self.answers_of_peer):
             sides.append([self.measurable(experiment, *answers_of(experiment, model, seed),
                                           self.files_of(experiment, seed)) for seed in experiment.seeds])
-        return figures.compare(*sides, experiment.same_test)
+        result = figures.compare(*sides, experiment.same_test)
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(json.dumps(result))
+        return result
 
 
 def save(path, held, test):
@@ -131,6 +160,12 @@ def written(value, style):
     return f"{value:.{style}f}"
 
 
+def verdict(figure, less_is_better):
+    """Whether the interval of the difference leaves zero, and on which side for nidus."""
+    low, high = (-figure["high"], -figure["low"]) if less_is_better else (figure["low"], figure["high"])
+    return "worse" if high < 0 else "better" if low > 0 else "even"
+
+
 def table_lines(table, compared):
     """The Markdown rows of a table: for each experiment and model nidus, the peer, and the difference."""
     columns = COLUMNS[table]
@@ -147,12 +182,12 @@ def table_lines(table, compared):
             for side in (0, 1):
                 spread = f" ± {written(figure['sd'][side], style)}" if figure["seeds"] > 1 else ""
                 cells[side].append(written(figure["mean"][side], style) + spread)
-            low, high = figure["low"], figure["high"]
-            worse, better = (high < 0, low > 0) if not less else (low > 0, high < 0)
-            word = " **worse**" if worse else " **better**" if better else ""
-            cells[2].append(f"{written(low, style)} … {written(high, style)}{word}")
+            said = verdict(figure, bool(less))
+            interval = f"{written(figure['low'], style)} … {written(figure['high'], style)}"
+            cells[2].append(interval if said == "even" else f"{interval} **{said}**")
+        seeds = next(iter(result.values()))["seeds"]
         lines.append(f"| `{name}:{model}` | nidus | " + " | ".join(cells[0]) + " |")
-        lines.append(f"| | {fitting.PEER[model]} | " + " | ".join(cells[1]) + " |")
+        lines.append(f"| {seeds} seed{'s' if seeds > 1 else ''} | {fitting.PEER[model]} | " + " | ".join(cells[1]) + " |")
         lines.append("| | difference | " + " | ".join(cells[2]) + " |")
     return lines
 
@@ -175,6 +210,29 @@ def kinds_lines(compared):
     return lines
 
 
+def summary_lines(compared):
+    """How often nidus is better, even or worse, and each figure in which it is worse."""
+    counts, worse = {}, []
+    for table, results in compared.items():
+        for name, model, result in results:
+            for title, key, style, *less in COLUMNS[table]:
+                if key not in result:
+                    continue
+                said = verdict(result[key], bool(less))
+                count = counts.setdefault(model, {"better": 0, "even": 0, "worse": 0})
+                count[said] += 1
+                if said == "worse":
+                    mine, other = (written(value, style) for value in result[key]["mean"])
+                    low, high = (written(result[key][end], style) for end in ("low", "high"))
+                    worse.append(f"| `{name}:{model}` | {FULL_TITLE.get(key, title)} | {mine} | {other} | "
+                                 f"{low} … {high} |")
+    lines = ["| model | peer | better | even | worse |", "|---|---|---|---|---|"]
+    for model, count in counts.items():
+        lines.append(f"| {model} | {fitting.PEER[model]} | {count['better']} | {count['even']} | {count['worse']} |")
+    return lines + ["", "Worse in:", "", "| row | figure | nidus | peer | difference |", "|---|---|---|---|---|",
+                    *worse]
+
+
 def put_between_marks(path, name, lines):
     text = path.read_text()
     begin, end = f"<!-- {name}: made by bench/results/run -->\n", f"<!-- end of {name} -->"
@@ -193,11 +251,17 @@ def main():
     parser.add_argument("--nidus", type=Path, required=True)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--peers-only", action="store_true")
+    parser.add_argument("--ready", action="store_true")
+    parser.add_argument("--seeds", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--write", type=Path)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     given = parser.parse_intermixed_args()
     run = Run(given)
-    every = [(one, model) for one in experiments.all_experiments() for model in one.models]
+    all_experiments = experiments.all_experiments()
+    for one in all_experiments:
+        one.seeds = one.seeds[: given.seeds or None]
+    every = [(one, model) for one in all_experiments for model in one.models]
     names = {name for one, model in every for name in (one.name, f"{one.name}:{model}")}
     if unknown := set(given.rows) - names:
         sys.exit(f"no row {', '.join(sorted(unknown))}; --list names them")
@@ -206,8 +270,14 @@ def main():
     if given.list:
         print("\n".join(f"{one.name}:{model}" for one, model in every))
         return
-    compared = {}
+    compared, missing = {}, []
     for experiment, model in every:
+        if given.ready:
+            # As many of the seeds as both sides have.
+            experiment.seeds = run.ready_seeds(experiment, model)
+            if not experiment.seeds:
+                missing.append(f"{experiment.name}:{model}")
+                continue
         print(f"{experiment.name}:{model}", file=sys.stderr, flush=True)
         if given.peers_only:
             for seed in experiment.seeds:
@@ -217,6 +287,10 @@ def main():
     tables = {table: table_lines(table, results) for table, results in compared.items()}
     if "cic-day" in compared:
         tables["cic-kinds"] = kinds_lines([one for one in compared["cic-day"] if "no-port" not in one[0]])
+    if not given.rows:
+        tables["summary"] = summary_lines(compared)
+        if missing:
+            tables["summary"] += ["", "Not run yet: " + ", ".join(f"`{name}`" for name in missing) + "."]
     for table, lines in tables.items():
         if given.write:
             put_between_marks(given.write, table, lines)
