@@ -84,7 +84,7 @@ def wilson(share, rows, z=1.959963984540054):
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def compare(ours, theirs, same_test, replicates=200):
+def compare(ours, theirs, same_test, replicates=300):
     """Of two lists of Answers, one for each seed: the mean and the spread of each figure on either side, and a 95 %
     interval of the difference of the means.
 

@@ -59,16 +59,13 @@ def read_part(path, files):
 
 
 def ask_peer(model, files, seed, binary, balanced, threads):
-    """What the peer says of the held and of the test rows.
-
-    A word becomes its place among the words of the fit rows in alphabetical order, as trees of nidus see it; words that
-    are new are missing."""
+    """What the peer says of the held and of the test rows. Texts become one column for each word of the fit rows."""
     from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
-    from sklearn.preprocessing import OrdinalEncoder
+    from sklearn.preprocessing import OneHotEncoder
     from sklearn.utils.class_weight import compute_sample_weight
 
     fit, held, test = (read_part(path, files) for path in files.parts)
-    words = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, dtype=np.float32)
+    words = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
     if files.texts:
         words.fit(fit[1])
 

@@ -161,7 +161,12 @@ def written(value, style):
 
 
 def verdict(figure, less_is_better):
-    """Whether the interval of the difference leaves zero, and on which side for nidus."""
+    """Whether the interval of the difference leaves zero, and on which side for nidus.
+
+    With one seed no verdict is given: the interval then knows nothing of how much a model varies with its seed.
+    """
+    if figure["seeds"] == 1:
+        return "even"
     low, high = (-figure["high"], -figure["low"]) if less_is_better else (figure["low"], figure["high"])
     return "worse" if high < 0 else "better" if low > 0 else "even"
 
@@ -187,7 +192,8 @@ def table_lines(table, compared):
             cells[2].append(interval if said == "even" else f"{interval} **{said}**")
         seeds = next(iter(result.values()))["seeds"]
         lines.append(f"| `{name}:{model}` | nidus | " + " | ".join(cells[0]) + " |")
-        lines.append(f"| {seeds} seed{'s' if seeds > 1 else ''} | {fitting.PEER[model]} | " + " | ".join(cells[1]) + " |")
+        named = f"| {seeds} seed{'s' if seeds > 1 else ''} | {fitting.PEER[model]} | "
+        lines.append(named + " | ".join(cells[1]) + " |")
         lines.append("| | difference | " + " | ".join(cells[2]) + " |")
     return lines
 
@@ -199,14 +205,18 @@ def kinds_lines(compared):
              "|---|---|" + "---|" * (1 + 2 * len(models))]
     for experiment in dict.fromkeys(name for name, _, _ in compared):
         results = {model: result for name, model, result in compared if name == experiment}
-        for key in (key for key in results[models[0]] if key.startswith("kind:")):
+        some = next(iter(results.values()))
+        for key in (key for key in some if key.startswith("kind:")):
             cells = []
             for model in models:
+                if model not in results:
+                    cells += ["–", "–"]
+                    continue
                 for side in (0, 1):
-                    share, count = results[model][key]["mean"][side], results[model][key]["rows"]
-                    low, high = figures.wilson(share, count)
+                    share = results[model][key]["mean"][side]
+                    low, high = figures.wilson(share, some[key]["rows"])
                     cells.append(f"{100 * share:.1f} ({100 * low:.1f}–{100 * high:.1f})")
-            lines.append(f"| `{experiment}` | {key[5:]} | {count:,} | " + " | ".join(cells) + " |")
+            lines.append(f"| `{experiment}` | {key[5:]} | {some[key]['rows']:,} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -217,6 +227,8 @@ def summary_lines(compared):
         for name, model, result in results:
             for title, key, style, *less in COLUMNS[table]:
                 if key not in result:
+                    continue
+                if result[key]["seeds"] == 1:
                     continue
                 said = verdict(result[key], bool(less))
                 count = counts.setdefault(model, {"better": 0, "even": 0, "worse": 0})
