@@ -66,6 +66,21 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
+void append_csv_cell(std::string& out, std::string_view text, char separator, bool always) {
+  const bool edges = !text.empty() && (text.front() == ' ' || text.back() == ' ');
+  if (!always && !edges && text.find_first_of("\"\r\n\t") == std::string_view::npos &&
+      text.find(separator) == std::string_view::npos) {
+    out += text;
+    return;
+  }
+  out += '"';
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  out += '"';
+}
+
 std::optional<std::string> closest(std::string_view typed, std::span<const std::string> candidates) {
   // A name from a hostile file may be of any length; the distance is quadratic.
   if (typed.size() > 200) return std::nullopt;

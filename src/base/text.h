@@ -17,6 +17,10 @@ bool equal_ignoring_case(std::string_view a, std::string_view b);
 
 std::vector<std::string_view> split(std::string_view text, char separator);
 
+// Appends a cell of separated text (RFC 4180): between quotes, and those within doubled, if it holds a
+// separator, quote, line end or tab, begins or ends with a blank, or `always`.
+void append_csv_cell(std::string& out, std::string_view text, char separator = ',', bool always = false);
+
 // The candidate that was most likely meant by `typed` (at most a third of its letters wrong), for
 // "did you mean"; nothing if none is close.
 std::optional<std::string> closest(std::string_view typed, std::span<const std::string> candidates);

@@ -37,5 +37,21 @@ TEST(Text, WritesMomentsAsUtc) {
   EXPECT_EQ(iso8601(-1), "1969-12-31T23:59:59.999999Z");
 }
 
+TEST(Text, CellsAreQuotedWhereTheyMustBe) {
+  const auto cell = [](std::string_view text, char separator = ',', bool always = false) {
+    std::string out = "|";
+    append_csv_cell(out, text, separator, always);
+    return out;
+  };
+  EXPECT_EQ(cell("plain text"), "|plain text");
+  EXPECT_EQ(cell(""), "|");
+  EXPECT_EQ(cell("a,b"), "|\"a,b\"");
+  EXPECT_EQ(cell("a,b", ';'), "|a,b");
+  EXPECT_EQ(cell("say \"no\""), "|\"say \"\"no\"\"\"");
+  EXPECT_EQ(cell("two\nlines"), "|\"two\nlines\"");
+  EXPECT_EQ(cell(" edge"), "|\" edge\"");
+  EXPECT_EQ(cell("any", ',', true), "|\"any\"");
+}
+
 }  // namespace
 }  // namespace nidus

@@ -80,13 +80,13 @@ Result<LabelledRows> read_rows(const EvaluateArguments& given, const std::vector
     options.meter = *manifest.meter;
     return rows_of_captures(inputs, given.labels, options, manifest.schema, status);
   }
-  const auto table = read_tables(inputs);
-  if (!table) return table.error();
+  const auto tables = read_tables(inputs);
+  if (!tables) return tables.error();
   if (!given.any_profile) {
-    if (auto same = detect::check_profile(*table, manifest.meter_description); !same)
+    if (auto same = detect::check_profile(tables->table, manifest.meter_description); !same)
       return std::move(same).error();
   }
-  return rows_of_table(*table, given.labels, manifest.schema);
+  return rows_of_table(*tables, given.labels, manifest.schema, Part::held_out);
 }
 
 // The classes of the truth: the detector's labels, and behind them those it has never heard of, which it

@@ -12,15 +12,12 @@
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
 #include "cmd/inputs.h"
+#include "cmd/inspect_table.h"
 #include "cmd/metering.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
-#include "data/labels.h"
-#include "data/table_reader.h"
 #include "detect/detector.h"
-#include "detect/fingerprint.h"
 #include "detect/subject.h"
-#include "flow/features.h"
 #include "model/explain.h"
 #include "model/model_file.h"
 #include "net/capture.h"
@@ -177,54 +174,6 @@ int inspect_capture(const std::string& path, Facts& facts) {
   return kBadInput;
 }
 
-// A column that looks like the label: by its usual names.
-const data::Column* label_column(const data::Table& table) {
-  for (const auto* name : {"label", "class", "attack_cat", "attack"}) {
-    const auto* const column = table.get(name);
-    if (column != nullptr && (column->kind == data::Kind::numeric || column->vocabulary.size() <= 256))
-      return column;
-  }
-  return nullptr;
-}
-
-int inspect_table(const std::string& path, Facts& facts) {
-  data::TableReport report;
-  const auto table = data::read_table(path, {}, &report);
-  if (!table) return complain(table.error());
-  facts.add("kind", "table");
-  facts.add("rows", table->rows());
-  facts.add("columns", table->columns());
-  std::size_t texts = 0, features = 0;
-  std::string names;
-  for (std::size_t i = 0; i < table->columns(); ++i) {
-    const auto& column = table->column(i);
-    texts += column.kind == data::Kind::text ? 1 : 0;
-    features += flow::feature_from_name(column.name) ? 1 : 0;
-    names += (names.empty() ? "" : ", ") + column.name;
-    if (column.kind == data::Kind::text)
-      names += fmt::format(" (text, {} different)", with_thousands(column.vocabulary.size()));
-  }
-  facts.add("text_columns", texts);
-  facts.add("flow_features", features);
-  const auto print = detect::fingerprint(*table);
-  facts.add("metered_as", fmt::format("{} ({})",
-                                      !print.description.empty() ? print.description
-                                      : print.profile            ? std::string(flow::name(*print.profile))
-                                                                 : "unknown",
-                                      print.evidence));
-  if (const auto* const labels = label_column(*table)) {
-    std::map<std::string, std::uint64_t> counts;
-    for (std::size_t row = 0; row < labels->size(); ++row) ++counts[labels->cell(row)];
-    if (counts.size() <= 256) {
-      facts.add("labels", fmt::format("{}: {}", labels->name, counted(counts, [](const auto& label) {
-                                        return label.empty() ? std::string("(none)") : label;
-                                      })));
-    }
-  }
-  facts.add("column_names", names);
-  return kFine;
-}
-
 // The columns that took away most impurity in training.
 std::string gain_text(const model::Model& model, const model::Schema& schema) {
   const auto gain = model::gain_importance(model);
@@ -293,23 +242,39 @@ int inspect_detector(const std::string& path, Facts& facts) {
   return kFine;
 }
 
-int inspect(const std::string& path, Facts& facts) {
+// Appends what there is to say of the input.
+int inspect(const std::string& path, bool as_json, std::string& out) {
   const auto kind = kind_of(path);
   if (!kind) {
     complain(kind.error());
     return kBadInput;
   }
+  Facts facts;
+  int status = kFine;
   switch (*kind) {
-    case InputKind::capture:
-      return inspect_capture(path, facts);
     case InputKind::table:
-      return inspect_table(path, facts);
+      return inspect_table(path, as_json, out);
+    case InputKind::capture:
+      status = inspect_capture(path, facts);
+      break;
     case InputKind::detector:
-      return inspect_detector(path, facts);
+      status = inspect_detector(path, facts);
+      break;
     case InputKind::model_file:
-      return inspect_model(path, facts);
+      status = inspect_model(path, facts);
+      break;
   }
-  return kFailed;
+  if (as_json) {
+    JsonWriter json(out);
+    json.begin_object();
+    json.field("input", path);
+    facts.json(json);
+    json.end_object();
+    out += '\n';
+  } else if (!facts.text().empty()) {
+    out += path + "\n" + facts.text();
+  }
+  return status;
 }
 
 }  // namespace
@@ -324,19 +289,8 @@ int run_inspect(std::span<const std::string> words) {
   catch_interrupts();
   int status = kFine;
   for (const auto& input : inputs) {
-    Facts facts;
-    status = worse(status, inspect(input, facts));
     std::string text;
-    if (as_json) {
-      JsonWriter json(text);
-      json.begin_object();
-      json.field("input", input);
-      facts.json(json);
-      json.end_object();
-      text += '\n';
-    } else if (!facts.text().empty()) {
-      text = input + "\n" + facts.text();
-    }
+    status = worse(status, inspect(input, as_json, text));
     std::fwrite(text.data(), 1, text.size(), stdout);
     if (interrupted()) return kInterrupted;
   }

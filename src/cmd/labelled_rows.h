@@ -15,17 +15,25 @@
 // Labelled flows out of captures or tables, in the form that training and evaluation take.
 namespace nidus::cmd {
 
-// Where the labels stand: for captures in label files, for tables in a column.
+// Where the labels stand - for captures in label files, for tables in a column - and which rows of tables are
+// for training and which are held out for evaluation. Both verbs are given the same, so they agree.
 struct LabelArguments {
   std::vector<std::string> label_files;  // --labels
   std::string column;                    // --label
   std::string group;                     // --group
   std::vector<std::string> merge;        // --merge old=new,…
+  std::vector<std::string> hold_out;     // --hold-out
+  std::string hold_out_by = "chance";    // --hold-out-by
+  std::uint64_t hold_out_seed = 1;       // --hold-out-seed
+  bool drop_copies = false;              // --drop-copies
 
   void declare(Arguments& arguments);
   // Errc::invalid for a merge that is not "old=new".
   Result<data::LabelOptions> options() const;
 };
+
+// Which rows of a table are wanted: without --hold-out all of them either way.
+enum class Part { training, held_out };
 
 // Texts by number, each once, in the order in which they appeared.
 class Names {
@@ -54,13 +62,21 @@ Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, co
                                       const detect::PipelineOptions& options, const model::Schema& schema,
                                       int& status);
 
-// All inputs as one table; they must have the same columns.
-Result<data::Table> read_tables(const std::vector<std::string>& inputs);
+// Tables of the same columns, one behind the other.
+struct InputTables {
+  data::Table table;
+  std::vector<std::string> files;
+  std::vector<std::uint32_t> file_of;  // by row
+};
 
-// The rows of a table. The schema is found under any names of its features. Without a group column all groups
-// are data::kMissing.
-Result<LabelledRows> rows_of_table(const data::Table& table, const LabelArguments& labels,
-                                   const model::Schema& schema);
+// Says what could not be read. Errc::corrupt if a file has no good row, Errc::invalid if columns differ.
+Result<InputTables> read_tables(const std::vector<std::string>& inputs);
+
+// The rows of tables. The schema is found under any names of its features. Without --label the column is that
+// of the data set, if it is a known one. Without --group all groups are data::kMissing. The part is divided
+// before labels are merged or dropped, so it is the same whatever is made of them.
+Result<LabelledRows> rows_of_table(const InputTables& inputs, const LabelArguments& labels,
+                                   const model::Schema& schema, Part part);
 
 // Whether all inputs are captures, or all tables. Errc::invalid if some are this and some that, or something
 // else.

@@ -75,8 +75,9 @@ Result<Material> material_of_captures(const TrainArguments& given, int& status) 
 }
 
 Result<Material> material_of_tables(const TrainArguments& given) {
-  const auto table = read_tables(given.inputs);
-  if (!table) return table.error();
+  const auto inputs = read_tables(given.inputs);
+  if (!inputs) return inputs.error();
+  const data::Table* const table = &inputs->table;
   std::vector<std::string> all;
   for (std::size_t i = 0; i < table->columns(); ++i) {
     const std::string& name = table->column(i).name;
@@ -119,7 +120,7 @@ Result<Material> material_of_tables(const TrainArguments& given) {
     out.meter = print.meter;
     if (out.meter) out.meter_description = flow::Meter(*out.meter).description();
   }
-  auto rows = rows_of_table(*table, given.labels, out.schema);
+  auto rows = rows_of_table(*inputs, given.labels, out.schema, Part::training);
   if (!rows) return std::move(rows).error();
   out.rows = std::move(*rows);
   return out;

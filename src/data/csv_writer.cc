@@ -1,5 +1,6 @@
 #include "data/csv_writer.h"
 #include "base/number.h"
+#include "base/text.h"
 
 namespace nidus::data {
 namespace {
@@ -23,19 +24,8 @@ void CsvWriter::text(std::string_view cell) {
   const bool mistakable =
       virgin_ && !cell.empty() && std::string_view("\xef\x1f(").find(cell.front()) != std::string_view::npos;
   virgin_ = false;
-  const bool edges = mistakable || (!cell.empty() && (cell.front() == ' ' || cell.back() == ' '));
-  if (!edges && cell.find_first_of("\"\r\n\t") == std::string_view::npos &&
-      cell.find(separator_) == std::string_view::npos) {
-    buffer_ += cell;
-    lone_empty_ = only && cell.empty();
-    return;
-  }
-  buffer_ += '"';
-  for (const char c : cell) {
-    if (c == '"') buffer_ += '"';
-    buffer_ += c;
-  }
-  buffer_ += '"';
+  append_csv_cell(buffer_, cell, separator_, mistakable);
+  lone_empty_ = only && cell.empty();
 }
 
 void CsvWriter::number(double cell) {

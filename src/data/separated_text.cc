@@ -210,11 +210,13 @@ class Unquoter {
     const std::size_t from = at_, first = piece_.ends.size() - 1, unquoted_before = piece_.unquoted.size();
     const std::uint32_t here = line_;
     std::string problem;
-    const bool closed = read_record(problem);
+    const std::size_t line_end = text_.find('\n', from);
+    bool closed = read_record(problem);
+    if (at_ - from - 1 > syntax_.line_bytes_max && at_ > line_end + 1) closed = false;
     if (!closed) {
       // The quote is no quote: only the line that it stands on is lost.
       problem = "a quote is opened and never closed";
-      at_ = text_.find('\n', from) + 1;
+      at_ = line_end + 1;
       line_ = here + 1;
     }
     std::string_view raw = text_.substr(from, at_ - from - 1);

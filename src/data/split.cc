@@ -3,15 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <chrono>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
 #include "base/check.h"
+#include "base/number.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "data/labels.h"
 
 namespace nidus::data {
@@ -126,6 +131,32 @@ Result<Split> grouped_split(std::span<const std::uint32_t> classes, std::span<co
   return gather(part_of);
 }
 
+Result<Split> time_split(std::span<const std::uint32_t> classes, std::span<const double> times,
+                         const SplitOptions& options) {
+  CHECK(classes.size() == times.size());
+  const auto shares = shares_of(options);
+  if (!shares) return shares.error();
+  std::vector<std::size_t> order;
+  for (std::size_t row = 0; row < classes.size(); ++row) {
+    if (classes[row] != kUnlabelled && !std::isnan(times[row])) order.push_back(row);
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return times[a] < times[b]; });
+  const auto cut = [&](double share) {
+    auto at = static_cast<std::size_t>(std::llround(static_cast<double>(order.size()) * share));
+    while (at > 0 && at < order.size() && times[order[at]] == times[order[at - 1]]) ++at;
+    return at;
+  };
+  const std::size_t train_end = cut((*shares)[0]);
+  const std::size_t validation_end =
+      (*shares)[2] == 0 ? order.size() : std::max(train_end, cut((*shares)[0] + (*shares)[1]));
+  std::vector<std::uint8_t> part_of(classes.size(), kNoPart);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    part_of[order[i]] = i < train_end ? 0 : i < validation_end ? 1 : 2;
+  }
+  return gather(part_of);
+}
+
 std::vector<std::uint32_t> equal_rows(const Table& table, std::span<const std::size_t> columns) {
   const auto cell = [&](std::size_t column, std::size_t row) -> std::uint64_t {
     const Column& from = table.column(column);
@@ -155,6 +186,131 @@ std::vector<std::uint32_t> equal_rows(const Table& table, std::span<const std::s
     }
   }
   return ids;
+}
+
+std::vector<std::size_t> distinct_rows(const Table& table, std::span<const std::size_t> columns) {
+  std::vector<std::size_t> rows;
+  std::uint32_t next = 0;
+  const auto ids = equal_rows(table, columns);
+  for (std::size_t row = 0; row < ids.size(); ++row) {
+    if (ids[row] != next) continue;  // ids are given in the order of first appearance
+    rows.push_back(row);
+    ++next;
+  }
+  return rows;
+}
+
+namespace {
+
+// Whole numbers and what stands between them.
+class TimeText {
+ public:
+  explicit TimeText(std::string_view text) : text_(trim(text)) {}
+
+  std::optional<int> number(std::size_t digits_max) {
+    int value = 0;
+    std::size_t digits = 0;
+    while (digits < digits_max && digits < text_.size() && text_[digits] >= '0' && text_[digits] <= '9') {
+      value = value * 10 + (text_[digits++] - '0');
+    }
+    if (digits == 0) return std::nullopt;
+    text_.remove_prefix(digits);
+    return value;
+  }
+
+  bool take(std::string_view any) {
+    if (text_.empty() || any.find(text_.front()) == std::string_view::npos) return false;
+    text_.remove_prefix(1);
+    return true;
+  }
+
+  std::string_view rest() const { return text_; }
+
+ private:
+  std::string_view text_;
+};
+
+double time_of(std::string_view text) {
+  const double kNone = std::numeric_limits<double>::quiet_NaN();
+  TimeText in(text);
+  const auto first = in.number(4);
+  if (!first || !in.take("-/.")) return kNone;
+  const auto second = in.number(2);
+  if (!second || !in.take("-/.")) return kNone;
+  const auto third = in.number(4);
+  if (!third) return kNone;
+  const bool year_first = *first > 31;
+  int year = year_first ? *first : *third;
+  const int day = year_first ? *third : *first;
+  if (year < 100) year += 2000;
+  const std::chrono::year_month_day date{std::chrono::year(year),
+                                         std::chrono::month(static_cast<unsigned>(*second)),
+                                         std::chrono::day(static_cast<unsigned>(day))};
+  if (!date.ok()) return kNone;
+  double seconds = 86400.0 * static_cast<double>(std::chrono::sys_days(date).time_since_epoch().count());
+  if (in.rest().empty()) return seconds;
+  if (!in.take(" T")) return kNone;
+  auto hour = in.number(2);
+  if (!hour || !in.take(":")) return kNone;
+  const auto minute = in.number(2);
+  if (!minute) return kNone;
+  double second_of_minute = 0;
+  if (in.take(":")) {
+    const auto end = std::min(in.rest().find_first_not_of("0123456789."), in.rest().size());
+    const auto value = parse_number(in.rest().substr(0, end));
+    if (!value) return kNone;
+    second_of_minute = *value;
+    in = TimeText(in.rest().substr(end));
+  }
+  const std::string_view half = trim(in.rest());
+  if (half.size() == 2 && (half[1] | 0x20) == 'm') {
+    const bool afternoon = (half[0] | 0x20) == 'p';
+    hour = *hour % 12 + (afternoon ? 12 : 0);
+  } else if (half.size() == 5 && (half[0] == '+' || half[0] == '-')) {  // "+0200", as EVE writes it
+    const auto zone = parse_integer(half.substr(1));
+    if (!zone) return kNone;
+    const double offset = static_cast<double>(*zone / 100 * 3600 + *zone % 100 * 60);
+    seconds -= half[0] == '+' ? offset : -offset;
+  } else if (!half.empty() && half != "Z") {
+    return kNone;
+  }
+  return seconds + 3600.0 * *hour + 60.0 * *minute + second_of_minute;
+}
+
+}  // namespace
+
+std::vector<double> times_of(const Column& column) {
+  std::vector<double> times(column.size(), std::numeric_limits<double>::quiet_NaN());
+  if (column.kind == Kind::numeric) {
+    for (std::size_t row = 0; row < times.size(); ++row) {
+      const double value = column.numbers[row], size = std::abs(value);
+      times[row] = value / (size < 1e11 ? 1 : size < 1e14 ? 1e3 : size < 1e17 ? 1e6 : 1e9);
+    }
+    return times;
+  }
+  std::vector<double> by_code;
+  by_code.reserve(column.vocabulary.size());
+  for (const auto& text : column.vocabulary) by_code.push_back(time_of(text));
+  for (std::size_t row = 0; row < times.size(); ++row) {
+    if (column.codes[row] != kMissing) times[row] = by_code[column.codes[row]];
+  }
+  return times;
+}
+
+Days days_of(std::span<const double> times) {
+  Days days;
+  std::map<std::int64_t, std::uint32_t> known;
+  for (const double time : times) {
+    if (!(std::abs(time) < 1e11)) {
+      days.ids.push_back(kMissing);
+      continue;
+    }
+    const auto day = static_cast<std::int64_t>(std::floor(time / 86400));
+    const auto [found, added] = known.try_emplace(day, static_cast<std::uint32_t>(days.names.size()));
+    if (added) days.names.push_back(iso8601(day * 86'400'000'000).substr(0, 10));
+    days.ids.push_back(found->second);
+  }
+  return days;
 }
 
 }  // namespace nidus::data

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -35,8 +36,28 @@ Result<Split> stratified_split(std::span<const std::uint32_t> classes, const Spl
 Result<Split> grouped_split(std::span<const std::uint32_t> classes, std::span<const std::uint32_t> groups,
                             const SplitOptions& options = {});
 
+// In the order of time: the oldest rows to train, the latest to test; the seed does not matter. Rows of one
+// instant stay together, in the earlier part. Rows without a time (NaN) or a class are in no part.
+Result<Split> time_split(std::span<const std::uint32_t> classes, std::span<const double> times,
+                         const SplitOptions& options = {});
+
 // Group ids from 0 by which rows that are equal in all the given columns are in one group, so that copies of
 // a row never stand on both sides of a split. Missing equals missing.
 std::vector<std::uint32_t> equal_rows(const Table& table, std::span<const std::size_t> columns);
+
+// The first of each set of rows that are equal in all the given columns, in ascending order.
+std::vector<std::size_t> distinct_rows(const Table& table, std::span<const std::size_t> columns);
+
+// When each row was, in seconds since 1970, NaN where that cannot be read. Numbers are seconds, or by their
+// size milli-, micro- or nanoseconds; texts are "2017-07-07 11:59:50.315195" with a blank or T between, or
+// day first, "7/7/2017 3:30:01 PM" with or without seconds and AM or PM. Without a zone it is taken for UTC.
+std::vector<double> times_of(const Column& column);
+
+// Groups by the day on which each row was: "2017-07-07", in UTC. kMissing where the time is not known.
+struct Days {
+  std::vector<std::uint32_t> ids;
+  std::vector<std::string> names;  // by id
+};
+Days days_of(std::span<const double> times);
 
 }  // namespace nidus::data

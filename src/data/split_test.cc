@@ -109,5 +109,46 @@ TEST(EqualRows, GroupsCopies) {
   EXPECT_THAT(equal_rows(table, columns), testing::ElementsAre(0, 1, 0, 2, 2, 3, 3));
 }
 
+TEST(EqualRows, OnlyTheFirstOfEachIsKept) {
+  Table table;
+  table.add(Column::numeric("a", {1, 2, 1, 2, 3}));
+  table.add(Column::numeric("b", {0, 0, 0, 1, 0}));
+  const std::vector<std::size_t> both = {0, 1}, one = {0};
+  EXPECT_THAT(distinct_rows(table, both), testing::ElementsAre(0, 1, 3, 4));
+  EXPECT_THAT(distinct_rows(table, one), testing::ElementsAre(0, 1, 4));
+}
+
+TEST(TimeSplit, TheLatestRowsAreTheTest) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<double> times = {5, 1, 4, nan, 2, 3, 3, 9};
+  const std::vector<std::uint32_t> classes = {0, 0, 0, 0, 0, 0, 0, kUnlabelled};
+  // In order: 1, 2, 3, 3, 4, 5. Half would cut between the two threes.
+  const auto split = time_split(classes, times, {.train = 0.5, .validation = 0, .test = 0.5});
+  ASSERT_TRUE(split);
+  EXPECT_THAT(split->train, testing::ElementsAre(1, 4, 5, 6));
+  EXPECT_THAT(split->validation, testing::IsEmpty());
+  EXPECT_THAT(split->test, testing::ElementsAre(0, 2));
+}
+
+TEST(Times, AreReadAsDataSetsWriteThem) {
+  const auto column = Column::text(
+      "Timestamp",
+      std::vector<std::string>{"2017-07-07 11:59:50.315195", "7/7/2017 3:30", "07/07/2017 03:30:05 PM",
+                               "2022-06-17T00:00:07.250000+0200", "02/03/2018 08:47:38", "yesterday",
+                               "2017-13-40", "2017-07-07T12:00:00Z"});
+  EXPECT_THAT(times_of(column),
+              testing::ElementsAre(1499428790.315195, 1499398200, 1499441405, 1655416807.25, 1519980458,
+                                   testing::IsNan(), testing::IsNan(), 1499428800));
+  EXPECT_THAT(times_of(Column::numeric("ts", {1499428790.5, 1499428790500, 1499428790500000, 20.25})),
+              testing::ElementsAre(1499428790.5, 1499428790.5, 1499428790.5, 20.25));
+}
+
+TEST(Times, FallOnDays) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const Days days = days_of(std::vector<double>{1499428790, nan, 1499385600, 1499385599.9, 1499428790});
+  EXPECT_THAT(days.names, testing::ElementsAre("2017-07-07", "2017-07-06"));
+  EXPECT_THAT(days.ids, testing::ElementsAre(0, kMissing, 0, 1, 0));
+}
+
 }  // namespace
 }  // namespace nidus::data

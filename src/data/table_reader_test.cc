@@ -170,7 +170,7 @@ TEST(Csv, LimitsAreKept) {
   EXPECT_THAT(refusal("a\n1\n" + std::string(200, 'x') + "\n", options),
               HasSubstr("test.csv:3: a row longer than 100"));
   EXPECT_THAT(refusal("a\n1\n\"" + std::string(200, '\n') + "\"\n", options),
-              HasSubstr("test.csv:3: a row longer"));
+              HasSubstr("test.csv:3: a quote is opened and never closed"));
   options = {};
   options.rows_max = 2;
   EXPECT_THAT(refusal("a\n1\n2\n3\n", options), HasSubstr("test.csv:4: more rows than the limit"));

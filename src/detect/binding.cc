@@ -8,6 +8,7 @@
 
 #include "base/number.h"
 #include "base/text.h"
+#include "data/schemas.h"
 #include "detect/fingerprint.h"
 
 namespace nidus::detect {
@@ -96,19 +97,6 @@ Result<void> check_profile(const data::Table& table, const std::string& descript
                            name(*print.profile), print.evidence, description)};
 }
 
-bool is_identity_column(const std::string& column) {
-  // Under the names of our own tables and of the public flow tables.
-  static constexpr std::string_view kNames[] = {
-      "id",        "flow_id",       "flow id",       "flowid",       "uid",          "src_ip",
-      "src ip",    "source ip",     "srcip",         "dst_ip",       "dst ip",       "destination ip",
-      "dstip",     "src_port",      "src port",      "source port",  "timestamp",    "ts",
-      "start",     "last",          "end_reason",    "community_id", "profile",      "partial",
-      "history",   "conn_state",    "label",         "attack_cat",   "sport",        "stime",
-      "ltime",     "is_attack",     "attack",        "group",        "capture",      "attempted category",
-      "id.orig_h", "id.orig_p",     "id.resp_h",     "unnamed: 0",   "simillarhttp", "difficulty",
-      "split",     "ipv4_src_addr", "ipv4_dst_addr", "l4_src_port"};
-  const std::string name = to_lower(trim(column));
-  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
-}
+bool is_identity_column(const std::string& column) { return data::is_identity(data::role_of(column)); }
 
 }  // namespace nidus::detect

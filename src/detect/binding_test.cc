@@ -1,13 +1,17 @@
 #include "detect/binding.h"
 
 #include <gmock/gmock.h>
+
 #include <gtest/gtest.h>
+#include <algorithm>
 
 #include <cmath>
 #include <limits>
 
+#include "data/schemas.h"
 #include "data/table_reader.h"
 #include "detect/fingerprint.h"
+#include "flow/kdd.h"
 
 namespace nidus::detect {
 namespace {
@@ -150,6 +154,13 @@ TEST(IdentityTest, WhoAndWhenIsNeverLearntFrom) {
   for (const char* const name : {"dst_port", "protocol", "fwd_pkts", "service"}) {
     EXPECT_FALSE(is_identity_column(name)) << name;
   }
+}
+
+// data does not know flow, so the names stand in both.
+TEST(NslKddTest, TheFeaturesOfFlowsAreTheColumnsOfTheDataSet) {
+  const auto& columns = data::nsl_kdd_names();
+  ASSERT_EQ(columns.size(), flow::kKddNames.size() + 2);
+  EXPECT_TRUE(std::equal(flow::kKddNames.begin(), flow::kKddNames.end(), columns.begin()));
 }
 
 }  // namespace

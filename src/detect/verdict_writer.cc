@@ -63,19 +63,6 @@ void address_fields(JsonWriter& json, const Subject& s, std::string_view source,
   if (ports) json.field(destination_port, s.tuple.destination_port);
 }
 
-void append_csv_text(std::string& out, std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) {
-    out += text;
-    return;
-  }
-  out += '"';
-  for (const char c : text) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  out += '"';
-}
-
 }  // namespace
 
 int severity(const Verdict& verdict) { return verdict.score >= 0.9 ? 1 : verdict.score >= 0.6 ? 2 : 3; }
@@ -178,7 +165,7 @@ void VerdictWriter::write_csv(const Subject& s, const Verdict& v, const Explanat
     append_number(out, value);
     out += ',';
   };
-  append_csv_text(out, s.input);
+  append_csv_cell(out, s.input);
   out += ',';
   number(s.number);
   if (s.start_us) append_iso8601(out, *s.start_us);
@@ -196,19 +183,19 @@ void VerdictWriter::write_csv(const Subject& s, const Verdict& v, const Explanat
   for (const auto packets : s.packets) number(packets);
   for (const auto bytes : s.bytes) number(bytes);
   const Manifest& manifest = detector_.manifest();
-  append_csv_text(out, manifest.labels[v.label]);
+  append_csv_cell(out, manifest.labels[v.label]);
   out += ',';
   number(v.label_score);
   number(v.score);
   number(manifest.threshold.value);
-  append_csv_text(out, manifest.name);
+  append_csv_cell(out, manifest.name);
   out += ',';
-  append_csv_text(out, manifest.version);
+  append_csv_cell(out, manifest.version);
   if (options_.reasons != nullptr) {
     out += ',';
     if (why != nullptr) append_number(out, why->base);
     out += ',';
-    if (why != nullptr) append_csv_text(out, options_.reasons->text(*why));
+    if (why != nullptr) append_csv_cell(out, options_.reasons->text(*why));
   }
   out += '\n';
 }

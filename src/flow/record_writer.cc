@@ -59,20 +59,6 @@ bool published_order(const net::FiveTuple& tuple) {
   return true;
 }
 
-// RFC 4180: quoted where a comma, a quote or a line end would end the cell.
-void append_csv(std::string& out, std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) {
-    out += text;
-    return;
-  }
-  out += '"';
-  for (const char c : text) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  out += '"';
-}
-
 void append_zeek(std::string& out, std::string_view text) {
   if (text.empty()) out += '-';
   for (const char c : text) {
@@ -89,7 +75,7 @@ void append_zeek(std::string& out, std::string_view text) {
 void append_text_cell(std::string& out, std::string_view text, RecordFormat format) {
   switch (format) {
     case RecordFormat::csv:
-      append_csv(out, text);
+      append_csv_cell(out, text);
       return;
     case RecordFormat::ndjson:
       append_json_string(out, text);
@@ -291,7 +277,7 @@ void RecordWriter::header(std::string& out) const {
     case RecordFormat::csv:
       for (const Column& column : columns_) {
         out += column.before;
-        append_csv(out, column.name);
+        append_csv_cell(out, column.name);
       }
       break;
     case RecordFormat::zeek:

@@ -1,0 +1,31 @@
+// Reads a table and says how fast: what bench/table_peers.py holds other readers against.
+//
+//   read_table FILE [THREADS [ROUNDS]]
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+#include "data/table_reader.h"
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "read_table FILE [THREADS [ROUNDS]]\n");
+    return 2;
+  }
+  nidus::data::TableOptions options;
+  options.threads = argc > 2 ? static_cast<std::size_t>(std::atoi(argv[2])) : 1;
+  const int rounds = argc > 3 ? std::atoi(argv[3]) : 1;
+  for (int round = 0; round < rounds; ++round) {
+    nidus::data::TableReport report;
+    const auto start = std::chrono::steady_clock::now();
+    const auto table = nidus::data::read_table(argv[1], options, &report);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    if (!table) {
+      std::fprintf(stderr, "%s\n", table.error().message.c_str());
+      return 1;
+    }
+    std::printf("%zu rows, %zu columns, %.4f s, %.1f MB/s of text\n", table->rows(), table->columns(),
+                seconds.count(), static_cast<double>(report.bytes) / 1e6 / seconds.count());
+  }
+  return 0;
+}
