@@ -5,12 +5,14 @@
 
 READ_TABLE is build/test/bench/read_table. Files are plain CSV with a header. Every reader gets one thread (Polars and
 Arrow by their settings), the file is in the page cache, and each number is the best of --rounds, which the readers
-take in turns, so that a busy machine is busy for all of them. Needs pandas, polars and pyarrow; run it with
+take in turns. What is counted is processor time, so that other work on the machine costs them little. Needs pandas,
+polars and pyarrow; run it with
 
     taskset -c 0 python3 bench/table_peers.py build/test/bench/read_table flows.csv
 """
 import argparse
 import os
+import resource
 import subprocess
 import time
 
@@ -25,15 +27,17 @@ pyarrow.set_cpu_count(1)
 
 
 def nidus(path):
-    out = subprocess.run([args.read_table, path, "1", "1"], check=True, capture_output=True, text=True).stdout
-    return float(out.split(" s,")[0].split()[-1])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([args.read_table, path, "1", "1"], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def timed(read):
     def run(path):
-        start = time.perf_counter()
+        start = time.process_time()
         table = read(path)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         del table
         return seconds
 
