@@ -23,7 +23,7 @@ class Answers:
         ordered = self.score[self.order]
         self.ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
         self.lines = {rate: threshold_at_rate(held["score"], rate) for rate in (0.01, 0.05)}
-        self.families = {name: family == name for name in np.unique(family) if name != "benign"}
+        self.families, self.family = np.unique(family, return_inverse=True)
         self.novel = np.isin(family, novel)
         self.classes, self.hard = classes, hard
         if classes:
@@ -50,9 +50,9 @@ class Answers:
             out[f"accuracy_{rate:g}"] = (w * (alarm == self.truth)).sum() / w.sum()
         out["accuracy"] = (w * ((self.score >= 0.5) == self.truth)).sum() / w.sum()
         alarm = self.score >= self.lines[0.01]
-        there = {name: (w * rows).sum() for name, rows in self.families.items()}
-        kinds = {f"kind:{name}": (w * (alarm & rows)).sum() / there[name] if there[name] > 0 else np.nan
-                 for name, rows in self.families.items()}
+        there, found = np.bincount(self.family, w), np.bincount(self.family, w * alarm)
+        kinds = {f"kind:{name}": found[i] / there[i] if there[i] > 0 else np.nan
+                 for i, name in enumerate(self.families) if name != "benign"}
         out["macro_family"], out["worst_family"] = np.nanmean(list(kinds.values())), np.nanmin(list(kinds.values()))
         out.update(kinds)
         if self.novel.any():
@@ -117,5 +117,5 @@ def compare(ours, theirs, same_test, replicates=300):
                      "low": low[i], "high": high[i],
                      "seeds": seeds}
         if name.startswith("kind:"):
-            out[name]["rows"] = int(ours[0].families[name[5:]].sum())
+            out[name]["rows"] = int((ours[0].families[ours[0].family] == name[5:]).sum())
     return out

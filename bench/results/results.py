@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -302,7 +303,8 @@ def main():
     if not given.rows:
         tables["summary"] = summary_lines(compared)
         if missing:
-            tables["summary"] += ["", "Not run yet: " + ", ".join(f"`{name}`" for name in missing) + "."]
+            names = ", ".join(f"`{name}`" for name in missing)
+            tables["summary"] += ["", *textwrap.wrap(f"Not run yet: {names}.", 120, break_on_hyphens=False)]
     for table, lines in tables.items():
         if given.write:
             put_between_marks(given.write, table, lines)
