@@ -54,6 +54,34 @@ TEST(Evaluation, TwoStagesAskForAttackFirst) {
   EXPECT_EQ(evaluation->threshold, 0.4);
 }
 
+TEST(Evaluation, OfManyClassesTheMistakesAreListed) {
+  constexpr std::size_t kClasses = 14;
+  Scored scored;
+  scored.width = kClasses;
+  std::vector<std::uint32_t> truth;
+  std::vector<double> scores;
+  for (std::uint32_t i = 0; i < kClasses; ++i)
+    scored.classes.push_back(i == 0 ? "benign" : "kind" + std::to_string(i));
+  const auto add = [&](std::uint32_t is, std::uint32_t said, int rows) {
+    for (int row = 0; row < rows; ++row) {
+      truth.push_back(is);
+      scores.resize(scores.size() + kClasses);
+      scores[scores.size() - kClasses + said] = 1;
+    }
+  };
+  add(0, 0, 5);
+  add(3, 7, 1);
+  add(13, 0, 3);
+  add(13, 13, 1);
+  scored.truth = truth;
+  scored.scores = scores;
+  const std::string text = evaluate(scored)->to_text();
+  EXPECT_THAT(text,
+              testing::ContainsRegex(
+                  "truth +taken for +rows +share\nkind13 +benign +3 +75.0 %\nkind3 +kind7 +1 +100.0 %\n"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("more such pairs")));
+}
+
 TEST(Evaluation, RefusesWhatDoesNotFit) {
   const std::vector<std::uint32_t> truth = {0, 1};
   std::vector<double> scores = {0.1};

@@ -152,8 +152,44 @@ std::string classes_text(const Evaluation& evaluation) {
   return out;
 }
 
-// The classes head the columns by number, so that many and long names fit.
+// Of many classes, only what is most often taken for something else.
+std::string mistakes_text(const Evaluation& evaluation) {
+  constexpr std::size_t kShown = 20;
+  struct Mistake {
+    std::uint64_t rows;
+    std::size_t truth, said;
+  };
+  std::vector<Mistake> mistakes;
+  for (std::size_t truth = 0; truth < evaluation.classes.size(); ++truth) {
+    for (std::size_t said = 0; said < evaluation.classes.size(); ++said) {
+      const std::uint64_t rows = evaluation.confusion.count(truth, said);
+      if (truth != said && rows > 0) mistakes.push_back({rows, truth, said});
+    }
+  }
+  if (mistakes.empty()) return "";
+  std::stable_sort(mistakes.begin(), mistakes.end(),
+                   [](const Mistake& a, const Mistake& b) { return a.rows > b.rows; });
+  const std::size_t width = name_width(evaluation.by_class);
+  std::string out =
+      fmt::format("\n{:<{}}  {:<{}}  {:>9}  {:>9}\n", "truth", width, "taken for", width, "rows", "share");
+  for (std::size_t i = 0; i < std::min(kShown, mistakes.size()); ++i) {
+    const auto& [rows, truth, said] = mistakes[i];
+    out += fmt::format(
+        "{:<{}}  {:<{}}  {:>9}  {:>7.1f} %\n", evaluation.classes[truth], width, evaluation.classes[said],
+        width, with_thousands(rows),
+        100 * static_cast<double>(rows) / static_cast<double>(evaluation.confusion.support(truth)));
+  }
+  if (mistakes.size() > kShown) {
+    out += fmt::format("and {} more such pairs; --json and --html have them all\n",
+                       with_thousands(mistakes.size() - kShown));
+  }
+  return out;
+}
+
+// The classes head the columns by number, so that long names fit.
 std::string confusion_text(const Evaluation& evaluation) {
+  constexpr std::size_t kClassesMax = 12;  // as many columns as a wide terminal has room for
+  if (evaluation.classes.size() > kClassesMax) return mistakes_text(evaluation);
   const std::size_t width = std::max<std::size_t>(name_width(evaluation.by_class) + 5, 17);
   std::string out = fmt::format("\n{:<{}}", "truth \\ verdict", width);
   for (std::size_t i = 0; i < evaluation.classes.size(); ++i) out += fmt::format("{:>10}", i);
