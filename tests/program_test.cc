@@ -405,7 +405,10 @@ TEST_F(ProgramTest, InspectKnowsEverythingByItsBytes) {
        {"capture", "Ethernet", "native (its column 'profile')", "detector", "random forest"}) {
     EXPECT_THAT(outcome.out, HasSubstr(fact));
   }
-  EXPECT_EQ(lines(nidus("inspect mon.pcap office --json").out), 2u);
+  EXPECT_THAT(outcome.out, testing::ContainsRegex("figures_validation +[0-9]+ rows, .*ROC AUC [01]\\."));
+  const std::string json = nidus("inspect mon.pcap office --json").out;
+  EXPECT_EQ(lines(json), 2u);
+  EXPECT_THAT(json, HasSubstr("\"figures_validation\":{\"rows\":"));
   write("odd.bin", std::string("\0\1\2\3", 4));
   EXPECT_EQ(nidus("inspect odd.bin").status, 3);
 }

@@ -114,6 +114,12 @@ void JsonWriter::value(double number) {
   }
 }
 
+void JsonWriter::raw(std::string_view json) {
+  separate();
+  out_ += json;
+  need_comma_ = true;
+}
+
 void JsonWriter::value(bool truth) {
   separate();
   out_ += truth ? "true" : "false";

@@ -37,6 +37,7 @@ class JsonWriter {
     }
   }
   void null();
+  void raw(std::string_view json);  // a value that is JSON already
 
   template <class T>
   void field(std::string_view name, T&& content) {

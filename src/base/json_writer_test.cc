@@ -23,8 +23,13 @@ TEST(JsonWriter, NestsAndSeparates) {
   json.end_array();
   json.field("nan", std::numeric_limits<double>::quiet_NaN());
   json.field("text", "a\"b");
+  json.key("made");
+  json.raw(R"({"x":[1]})");
+  json.field("last", true);
   json.end_object();
-  EXPECT_EQ(out, R"({"n":3,"big":18446744073709551615,"list":[1.5,true,{},null],"nan":null,"text":"a\"b"})");
+  EXPECT_EQ(out,
+            R"({"n":3,"big":18446744073709551615,"list":[1.5,true,{},null],"nan":null,"text":"a\"b",)"
+            R"("made":{"x":[1]},"last":true})");
 }
 
 TEST(JsonWriter, TextIsAlwaysValidUtf8) {

@@ -26,36 +26,60 @@
 namespace nidus::cmd {
 namespace {
 
-// What is known of an input, under headings: printed as aligned lines, or as one JSON object.
+// What is known of an input, under headings: printed as aligned lines, or as one JSON object. The lines show
+// the beginning of what is long.
 class Facts {
  public:
-  void add(std::string name, std::string value) { facts_.push_back({std::move(name), std::move(value), {}}); }
+  void add(std::string name, std::string value) {
+    std::string json;
+    append_json_string(json, value);
+    if (value.size() > kTextMax) {
+      std::size_t end = kTextMax;
+      while (end > 0 && (static_cast<unsigned char>(value[end]) & 0xc0) == 0x80) --end;  // inside a character
+      value = fmt::format("{} … (whole with --json)", value.substr(0, end));
+    }
+    facts_.push_back({std::move(name), std::move(value), std::move(json)});
+  }
   void add(std::string name, std::uint64_t value) {
-    facts_.push_back({std::move(name), with_thousands(value), value});
+    facts_.push_back({std::move(name), with_thousands(value), std::to_string(value)});
+  }
+  void add(std::string name, const std::vector<std::string>& values) {
+    std::string text, json;
+    JsonWriter writer(json);
+    writer.begin_array();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      writer.value(values[i]);
+      if (i < kListed) text += (text.empty() ? "" : ", ") + values[i];
+    }
+    writer.end_array();
+    if (values.size() > kListed) text += fmt::format(" and {} more", values.size() - kListed);
+    facts_.push_back({std::move(name), std::move(text), std::move(json)});
+  }
+  // `json` is any JSON value, and `text` what a person is told of it.
+  void add_json(std::string name, std::string text, std::string json) {
+    facts_.push_back({std::move(name), std::move(text), std::move(json)});
   }
 
   std::string text() const {
     std::size_t width = 0;
     for (const auto& fact : facts_) width = std::max(width, fact.name.size());
     std::string out;
-    for (const auto& fact : facts_) out += fmt::format("  {:<{}}  {}\n", fact.name, width, fact.value);
+    for (const auto& fact : facts_) out += fmt::format("  {:<{}}  {}\n", fact.name, width, fact.text);
     return out;
   }
 
   void json(JsonWriter& json) const {
     for (const auto& fact : facts_) {
-      if (fact.number) {
-        json.field(fact.name, *fact.number);
-      } else {
-        json.field(fact.name, fact.value);
-      }
+      json.key(fact.name);
+      json.raw(fact.json);
     }
   }
 
  private:
+  static constexpr std::size_t kTextMax = 200, kListed = 12;
+
   struct Fact {
-    std::string name, value;
-    std::optional<std::uint64_t> number;
+    std::string name, text, json;
   };
   std::vector<Fact> facts_;
 };
@@ -174,6 +198,12 @@ int inspect_capture(const std::string& path, Facts& facts) {
   return kBadInput;
 }
 
+std::vector<std::string> names_of(const model::Schema& schema) {
+  std::vector<std::string> names;
+  for (const auto& column : schema) names.push_back(column.name);
+  return names;
+}
+
 // The columns that took away most impurity in training.
 std::string gain_text(const model::Model& model, const model::Schema& schema) {
   const auto gain = model::gain_importance(model);
@@ -198,11 +228,8 @@ int inspect_model(const std::string& path, Facts& facts) {
   facts.add("kind", "model file");
   facts.add("model", file->model->describe());
   facts.add("inputs", file->model->inputs());
-  std::string classes, columns;
-  for (const auto& name : file->classes) classes += (classes.empty() ? "" : ", ") + name;
-  for (const auto& column : file->schema) columns += (columns.empty() ? "" : ", ") + column.name;
-  facts.add("classes", classes);
-  facts.add("columns", columns);
+  facts.add("classes", file->classes);
+  facts.add("columns", names_of(file->schema));
   facts.add("gain", gain_text(*file->model, file->schema));
   if (!file->note.empty()) facts.add("note", file->note);
   return kFine;
@@ -218,27 +245,27 @@ int inspect_detector(const std::string& path, Facts& facts) {
   facts.add("answers", std::string(detect::name(m.kind)));
   facts.add("model", detector->model().describe());
   facts.add("metered_as", m.meter ? m.meter_description : "tables only");
-  std::string labels, columns, sources;
+  std::vector<std::string> labels;
   for (const auto& label : m.labels) {
     const auto rows = m.trained_on.rows.find(label);
-    labels += fmt::format("{}{} ({} rows)", labels.empty() ? "" : ", ", label,
-                          with_thousands(rows == m.trained_on.rows.end() ? 0 : rows->second));
+    labels.push_back(fmt::format("{} ({} rows)", label,
+                                 with_thousands(rows == m.trained_on.rows.end() ? 0 : rows->second)));
   }
-  for (const auto& column : m.schema) columns += (columns.empty() ? "" : ", ") + column.name;
-  for (const auto& source : m.trained_on.sources) sources += (sources.empty() ? "" : ", ") + source;
   facts.add("labels", labels);
   facts.add("threshold",
             fmt::format("{:.6g}, chosen on {} for a false-positive rate of {} (there: {:.5f} of {})",
                         m.threshold.value, m.threshold.chosen_on, m.threshold.wanted_rate,
                         m.threshold.realised_rate, with_thousands(m.threshold.benign_rows)));
-  facts.add("trained_on", sources);
+  facts.add("trained_on", m.trained_on.sources);
   facts.add("seed", m.trained_on.seed);
   facts.add("command", m.trained_on.command);
   facts.add("golden_rows", m.golden.size());
   facts.add("inputs", m.schema.size());
-  facts.add("columns", columns);
+  facts.add("columns", names_of(m.schema));
   facts.add("gain", gain_text(detector->model(), m.schema));
-  for (const auto& [on, figures] : m.figures) facts.add("figures_" + on, figures);
+  for (const auto& [on, figures] : m.figures) {
+    facts.add_json("figures_" + on, detect::main_figures(figures), figures);
+  }
   return kFine;
 }
 

@@ -374,6 +374,30 @@ std::string to_json(const Manifest& m) {
   return out.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+std::string main_figures(std::string_view text) {
+  const Json json = Json::parse(text, nullptr, false);
+  std::string out;
+  const auto number = [&](const char* key) -> const Json* {
+    if (!json.is_object()) return nullptr;
+    const auto found = json.find(key);
+    return found == json.end() || !found->is_number() ? nullptr : &*found;
+  };
+  const auto comma = [&] { return out.empty() ? "" : ", "; };
+  for (const char* const key : {"rows", "attacks"}) {
+    if (const Json* count = number(key); count != nullptr && count->is_number_integer()) {
+      out += fmt::format("{}{} {}", comma(), with_thousands(count->get<std::uint64_t>()), key);
+    }
+  }
+  constexpr std::pair<const char*, const char*> kShares[] = {{"attack_recall", "attack recall"},
+                                                             {"false_positive_rate", "false-positive rate"},
+                                                             {"roc_auc", "ROC AUC"}};
+  for (const auto& [key, name] : kShares) {
+    if (const Json* share = number(key))
+      out += fmt::format("{}{} {:.4f}", comma(), name, share->get<double>());
+  }
+  return out;
+}
+
 Result<Manifest> parse_manifest(std::string_view text) {
   if (text.size() > Manifest::kBytesMax) return Error{Errc::exhausted, "larger than 16 MiB"};
   if (is_too_deep(text))

@@ -72,7 +72,8 @@ struct Manifest {
   };
   TrainedOn trained_on;
 
-  // JSON objects of measured figures by what they were measured on, kept as they are: "validation".
+  // JSON objects of measured figures by what they were measured on, kept as they are: "validation". See
+  // main_figures().
   std::map<std::string, std::string> figures;
 
   // Benign training rows, column by column, to notice drift later: the quantiles at `reference_levels`;
@@ -97,5 +98,8 @@ std::string to_json(const Manifest& manifest);
 // Errc::corrupt names the field: "members[1].sha256: …". Errc::unsupported for a newer format. Does not look
 // at the members' files.
 Result<Manifest> parse_manifest(std::string_view json);
+
+// The figures of one of Manifest::figures that a person looks for first, in words; empty if it has none of them.
+std::string main_figures(std::string_view json);
 
 }  // namespace nidus::detect
