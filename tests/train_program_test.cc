@@ -243,6 +243,25 @@ TEST_F(TrainTest, CategoriesNeverSeenAreMissing) {
   EXPECT_EQ(unseen.out, nidus("evaluate made blank.csv --label label --json").out);
 }
 
+// Whether a text is one column or many, the detector takes and explains the column of the table; and spelling
+// it otherwise, so that the alphabet has another order, changes no score where each text is a column of its
+// own.
+TEST_F(TrainTest, TextsAreColumnsOfTheirOwnUnlessTheirPlaceIsAskedFor) {
+  Rows rows = drawn(400);
+  ASSERT_EQ(train(rows.csv()).status, 0);
+  EXPECT_THAT(nidus("inspect made").out, HasSubstr("preprocessing of 3 columns (1 one-hot)"));
+  EXPECT_THAT(nidus("explain made rows.csv").out, testing::ContainsRegex("service +[0-9.]+"));
+  ASSERT_EQ(train(rows.csv(), "--encode index").status, 0);
+  EXPECT_THAT(nidus("inspect made").out, Not(HasSubstr("one-hot")));
+  EXPECT_EQ(nidus("evaluate made rows.csv --label label").status, 0);
+  for (auto& row : rows.cells) row[2] = row[2] == "irc" ? "a" : row[2] == "dns" ? "c" : "b";
+  ASSERT_EQ(train(rows.csv(), "--model boost --rounds 5").status, 0);
+  const std::string respelt = nidus("evaluate made rows.csv --label label --json").out;
+  for (auto& row : rows.cells) row[2] = row[2] == "a" ? "z" : row[2];
+  ASSERT_EQ(train(rows.csv(), "--model boost --rounds 5").status, 0);
+  EXPECT_EQ(nidus("evaluate made rows.csv --label label --json").out, respelt);
+}
+
 TEST_F(TrainTest, LabelsNeverSeenAreAttacksThatKeepTheirName) {
   ASSERT_EQ(train(drawn(400).csv()).status, 0);
   Rows other = drawn(60, 3);

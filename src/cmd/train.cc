@@ -212,8 +212,14 @@ Result<Learnt> fit(const learn::Dataset& training, std::span<const std::uint32_t
   // Trees need no scaling; infinities, which the tools of some profiles write, must become numbers.
   std::optional<model::Preprocessor> steps;
   learn::Dataset clean;
-  if (std::any_of(training.values.begin(), training.values.end(), [](float x) { return std::isinf(x); })) {
-    auto learnt = learn::learn_preprocessor(training, {});
+  learn::PreprocessOptions options;
+  options.one_hot = given.encode == "one-hot" &&
+                    std::any_of(training.schema.begin(), training.schema.end(), [](const auto& column) {
+                      return column.kind == model::Column::Kind::categorical;
+                    });
+  if (options.one_hot ||
+      std::any_of(training.values.begin(), training.values.end(), [](float x) { return std::isinf(x); })) {
+    auto learnt = learn::learn_preprocessor(training, options);
     if (!learnt) return std::move(learnt).error();
     steps = std::move(*learnt);
     clean = learn::preprocess(*steps, training);

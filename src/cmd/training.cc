@@ -213,6 +213,10 @@ void TrainArguments::declare(Arguments& arguments) {
                    "All columns but these (beside what is never learnt from: who and when)");
   arguments.option("--seed", seed, "Of the split and the models");
   arguments.option("--weights", weights, "balanced: each class counts the same", {"balanced", "none"});
+  arguments.option(
+      "--encode", encode,
+      "Columns of text. one-hot: each text is a column of 0 and 1; index: its place in the alphabet",
+      {"one-hot", "index"});
   arguments.option("--rows-per-class", rows_per_class,
                    "Rows of a class used at most, chosen by the seed; 0 all");
   arguments.option("--trees", trees, "forest, extra-trees: number of trees", 10000);

@@ -21,7 +21,7 @@ namespace nidus::cmd {
 struct TrainArguments {
   std::vector<std::string> inputs, features, exclude;
   std::string output, validate_on, model = "forest", classes = "multi", name, version = "1",
-                                   weights = "balanced";
+                                   weights = "balanced", encode = "one-hot";
   double fpr = 0.01, validation = 0.3;
   std::uint64_t seed = 1, trees = 100, depth = 0, min_leaf = 1, split_features = 0, nodes_max = 0,
                 rounds = 200, early_stopping = 0, rows_per_class = 0, candidates = 27;
