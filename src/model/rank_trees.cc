@@ -37,12 +37,15 @@ void sort_by_key(std::span<KeyAndNode> all, std::vector<KeyAndNode>& room) {
   }
   room.resize(std::max(room.size(), all.size()));
   std::span<KeyAndNode> from = all, to = std::span(room).first(all.size());
-  for (const unsigned shift : {32u, 43u, 54u}) {
-    std::array<std::uint32_t, 2048> at{};
-    for (const auto one : from) ++at[one >> shift & 2047];
+  constexpr std::array<unsigned, 3> kShifts = {32, 43, 54};
+  std::array<std::array<std::uint32_t, 2048>, kShifts.size()> at{};
+  for (const auto one : all) {
+    for (std::size_t pass = 0; pass < kShifts.size(); ++pass) ++at[pass][one >> kShifts[pass] & 2047];
+  }
+  for (std::size_t pass = 0; pass < kShifts.size(); ++pass) {
     std::uint32_t sum = 0;
-    for (auto& place : at) sum += std::exchange(place, sum);
-    for (const auto one : from) to[at[one >> shift & 2047]++] = one;
+    for (auto& place : at[pass]) sum += std::exchange(place, sum);
+    for (const auto one : from) to[at[pass][one >> kShifts[pass] & 2047]++] = one;
     std::swap(from, to);
   }
   std::copy(from.begin(), from.end(), all.begin());  // three passes end in the other room
@@ -86,7 +89,7 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
                          const TreeKernel& chosen)
     : kernel(chosen) {
   // The thresholds of each feature. Every second node is a leaf, and no processor guesses which: so there is
-  // no asking, and leaves go to a feature behind the last.
+  // no asking, and leaves go to a feature behind the last, all to one place.
   const std::size_t nobody = parts.inputs;
   std::vector<Asked> asked(parts.inputs + 1);
   std::size_t furthest = 0;
@@ -104,11 +107,12 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
     one.begin = one.end = sum;
     sum += size;
   }
-  std::vector<KeyAndNode> keys(parts.nodes.size()), room;
+  std::vector<KeyAndNode> keys(asked[nobody].begin + 1), room;
   for (std::size_t i = 0; i < parts.nodes.size(); ++i) {
     const Node node = parts.nodes[i];
     Asked& by = asked[node.is_leaf() ? nobody : node.feature()];
-    keys[by.end++] = KeyAndNode{key_of(node.threshold())} << 32 | i;
+    keys[by.end] = KeyAndNode{key_of(node.threshold())} << 32 | i;
+    by.end += node.is_leaf() ? 0 : 1;
   }
   for (std::size_t i = 0; !parts.missing_right.empty() && i < parts.nodes.size(); ++i) {
     const Node node = parts.nodes[i];
