@@ -245,12 +245,8 @@ std::string to_csv(const detect::Manifest& manifest, const Importance& importanc
   std::string out =
       permuted ? "feature,mean_abs_contribution,gain,permutation\n" : "feature,mean_abs_contribution,gain\n";
   for (const auto column : importance.order()) {
-    std::string name = manifest.schema[column].name;
-    if (name.find_first_of(",\"\r\n") != std::string::npos) {
-      for (std::size_t at = 0; (at = name.find('"', at)) != std::string::npos; at += 2) name.insert(at, "\"");
-      name = '"' + name + '"';
-    }
-    out += fmt::format("{},{},{}", name, importance.contribution[column], importance.gain[column]);
+    append_csv_cell(out, manifest.schema[column].name);
+    out += fmt::format(",{},{}", importance.contribution[column], importance.gain[column]);
     if (permuted) out += fmt::format(",{}", importance.permutation[column]);
     out += '\n';
   }
