@@ -89,8 +89,16 @@ STRIP_TARGET void rank_rows(const TreeKernel::Rows& in, Rank flip, Rank* strips)
 // node a row keeps the number it got from the child that it belongs to. For a tree of depth 6 these are 63
 // comparisons and 31 choices for 32 rows or more, without a step that waits for the one before it. The number
 // is minus what is gone left: for each level that sends the row left, 2 to the power of the levels below it.
+// It is counted without a sign, as eight levels do not fit into a byte with one.
+template <class Vector>
+struct Unsigned {
+  using Lane = std::make_unsigned_t<std::remove_cvref_t<decltype(Vector{}[0])>>;
+  typedef Lane Type __attribute__((vector_size(sizeof(Vector))));
+};
+
 template <class Vector, class Anywhere, std::size_t kHeight>
-STRIP_INLINE Vector fold(const FullNode* tree, std::size_t at, const std::uint8_t* strip) {
+STRIP_INLINE typename Unsigned<Vector>::Type fold(const FullNode* tree, std::size_t at,
+                                                  const std::uint8_t* strip) {
   using Lane = std::remove_cvref_t<decltype(Vector{}[0])>;
   const FullNode& node = tree[at];
   const Vector ranks =
@@ -98,11 +106,12 @@ STRIP_INLINE Vector fold(const FullNode* tree, std::size_t at, const std::uint8_
   const Vector cut = Vector{} + static_cast<Lane>(node.cut);
   const Vector left = cut > ranks;
   if constexpr (kHeight == 1) {
-    return left;
+    return reinterpret_cast<typename Unsigned<Vector>::Type>(left);
   } else {
-    const Vector below_left =
-        fold<Vector, Anywhere, kHeight - 1>(tree, 2 * at + 1, strip) - static_cast<Lane>(1 << (kHeight - 1));
-    const Vector below_right = fold<Vector, Anywhere, kHeight - 1>(tree, 2 * at + 2, strip);
+    using Count = typename Unsigned<Vector>::Lane;
+    const auto below_left =
+        fold<Vector, Anywhere, kHeight - 1>(tree, 2 * at + 1, strip) - static_cast<Count>(1 << (kHeight - 1));
+    const auto below_right = fold<Vector, Anywhere, kHeight - 1>(tree, 2 * at + 2, strip);
     return left ? below_left : below_right;
   }
 }
@@ -110,12 +119,12 @@ STRIP_INLINE Vector fold(const FullNode* tree, std::size_t at, const std::uint8_
 template <class Vector, class Anywhere, std::size_t kDepth>
 STRIP_TARGET void fold_strips(const FullNode* tree, const std::uint8_t* strips, std::size_t stride,
                               std::size_t count, std::uint8_t* leaves) {
-  using Lane = std::remove_cvref_t<decltype(Vector{}[0])>;
+  using Count = typename Unsigned<Vector>::Lane;
   for (std::size_t i = 0; i < count; ++i) {
     for (std::size_t part = 0; part < STRIP_BYTES; part += STRIP_VECTOR) {
-      const Vector gone_left = fold<Vector, Anywhere, kDepth>(tree, 0, strips + i * stride + part);
+      const auto gone_left = fold<Vector, Anywhere, kDepth>(tree, 0, strips + i * stride + part);
       *reinterpret_cast<Anywhere*>(leaves + i * STRIP_BYTES + part) =
-          gone_left + static_cast<Lane>((1 << kDepth) - 1);
+          reinterpret_cast<Vector>(gone_left + static_cast<Count>((1 << kDepth) - 1));
     }
   }
 }
