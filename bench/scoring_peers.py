@@ -176,7 +176,7 @@ def peers_of(kind, model, folder):
 
     def compiled():
         if kind != "boost":
-            raise RuntimeError("compiling a forest of this depth takes the C compiler longer than training it")
+            raise RuntimeError("the C source of a forest of this depth is not compiled here")
         import tl2cgen
         import treelite as package
         made = package.frontend.from_xgboost(model.get_booster())

@@ -27,9 +27,8 @@ TEST(JsonWriter, NestsAndSeparates) {
   json.raw(R"({"x":[1]})");
   json.field("last", true);
   json.end_object();
-  EXPECT_EQ(out,
-            R"({"n":3,"big":18446744073709551615,"list":[1.5,true,{},null],"nan":null,"text":"a\"b",)"
-            R"("made":{"x":[1]},"last":true})");
+  EXPECT_EQ(out, R"({"n":3,"big":18446744073709551615,"list":[1.5,true,{},null],"nan":null,"text":"a\"b",)"
+                 R"("made":{"x":[1]},"last":true})");
 }
 
 TEST(JsonWriter, TextIsAlwaysValidUtf8) {

@@ -19,7 +19,6 @@
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 #include "data/labels.h"
-#include "data/table_reader.h"
 #include "detect/binding.h"
 #include "detect/detector.h"
 #include "detect/pipeline.h"
@@ -97,10 +96,9 @@ Result<void> add_capture(const std::string& input, const detect::Manifest& manif
 
 Result<void> add_table(const std::string& input, const detect::Manifest& manifest,
                        const ExplainArguments& given, Rows& rows) {
-  data::TableOptions options;
-  options.threads = given.threads;
-  const auto table = data::read_table(input, options);
-  if (!table) return table.error();
+  const auto tables = read_tables({input});
+  if (!tables) return tables.error();
+  const data::Table* const table = &tables->table;
   if (!given.any_profile) {
     if (auto same = detect::check_profile(*table, manifest.meter_description); !same) return same;
   }

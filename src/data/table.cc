@@ -203,28 +203,25 @@ Dictionary::Slot& Dictionary::find(std::string_view text, std::uint32_t hash,
   return slots_[at];
 }
 
-std::uint32_t Dictionary::code(std::string_view text, std::vector<std::string>& vocabulary) {
+template <class Text>
+std::uint32_t Dictionary::code_of(Text&& text, std::vector<std::string>& vocabulary) {
   if (text.empty()) return kMissing;
   const std::uint32_t hash = hash_of(text);
   Slot& slot = find(text, hash, vocabulary);
   if (slot.code != kMissing) return slot.code;
   slot = {static_cast<std::uint32_t>(vocabulary.size()), hash};
   CHECK(slot.code != kMissing);
-  vocabulary.emplace_back(text);
+  vocabulary.emplace_back(std::forward<Text>(text));
   ++used_;
   return slot.code;
 }
 
+std::uint32_t Dictionary::code(std::string_view text, std::vector<std::string>& vocabulary) {
+  return code_of(text, vocabulary);
+}
+
 std::uint32_t Dictionary::take(std::string&& text, std::vector<std::string>& vocabulary) {
-  if (text.empty()) return kMissing;
-  const std::uint32_t hash = hash_of(text);
-  Slot& slot = find(text, hash, vocabulary);
-  if (slot.code != kMissing) return slot.code;
-  slot = {static_cast<std::uint32_t>(vocabulary.size()), hash};
-  CHECK(slot.code != kMissing);
-  vocabulary.push_back(std::move(text));
-  ++used_;
-  return slot.code;
+  return code_of(std::move(text), vocabulary);
 }
 
 void Dictionary::grow() {

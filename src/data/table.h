@@ -91,6 +91,8 @@ class Dictionary {
     std::uint32_t code = kMissing;  // kMissing is free
     std::uint32_t hash = 0;
   };
+  template <class Text>
+  std::uint32_t code_of(Text&& text, std::vector<std::string>& vocabulary);
   // The slot with the text, or the free one where it belongs.
   Slot& find(std::string_view text, std::uint32_t hash, const std::vector<std::string>& vocabulary);
   void grow();

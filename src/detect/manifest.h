@@ -99,7 +99,7 @@ std::string to_json(const Manifest& manifest);
 // at the members' files.
 Result<Manifest> parse_manifest(std::string_view json);
 
-// The figures of one of Manifest::figures that a person looks for first, in words; empty if it has none of them.
+// The figures of one of Manifest::figures that a person looks for first, in words; empty if none is there.
 std::string main_figures(std::string_view json);
 
 }  // namespace nidus::detect

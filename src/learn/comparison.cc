@@ -214,9 +214,7 @@ std::string Comparison::to_text(const std::string& name_a, const std::string& na
         both ? fmt::format("{:+.4f}", *each.a - *each.b) : "-",
         each.interval ? fmt::format("{:+.4f} to {:+.4f}", each.interval->low, each.interval->high) : "-");
   }
-  out +=
-      fmt::format("paired bootstrap, {} replicates of {} {}, seed {}\n", with_thousands(resampled.replicates),
-                  with_thousands(resampled.units), resampled.by_group ? "groups" : "rows", resampled.seed);
+  out += "paired bootstrap, " + resampled.to_text() + "\n";
   out += fmt::format("\n{:<30}{:>12}{:>12}{:>12}{:>12}\n", "McNemar: right by one alone", "A", "B", "p, mid",
                      "p, exact");
   for (const auto& [name, result] :
@@ -271,10 +269,7 @@ void Comparison::to_json(JsonWriter& json) const {
   json.end_array();
   json.key("bootstrap");
   json.begin_object();
-  json.field("replicates", resampled.replicates);
-  json.field("units", resampled.units);
-  json.field("by_group", resampled.by_group);
-  json.field("seed", resampled.seed);
+  resampled.add_fields(json);
   json.end_object();
   json.key("mcnemar");
   json.begin_object();

@@ -69,6 +69,9 @@ struct Resampled {
   std::size_t units = 0;       // what was drawn from: groups, or rows
   bool by_group = false;
   std::uint64_t seed = 0;
+
+  std::string to_text() const;              // "1,000 replicates of 300 groups, seed 1"
+  void add_fields(JsonWriter& json) const;  // to the object that is open
 };
 
 // A threshold that could be drawn, and what it would cost.

@@ -127,9 +127,7 @@ std::string figures_text(const Evaluation& evaluation) {
     }
   }
   if (const Resampled& how = evaluation.resampled; how.replicates > 0) {
-    out +=
-        fmt::format("intervals: bootstrap, {} replicates of {} {}, seed {}\n", with_thousands(how.replicates),
-                    with_thousands(how.units), how.by_group ? "groups" : "rows", how.seed);
+    out += "intervals: bootstrap, " + how.to_text() + "\n";
     if (how.by_group && how.units < 10)
       out += "so few groups make intervals that are hardly more than a hint\n";
     if (!how.by_group) out += "rows are taken to be independent; flows of one attack are not (--group)\n";
@@ -317,6 +315,18 @@ std::string Evaluation::to_text() const {
          families_text(*this);
 }
 
+std::string Resampled::to_text() const {
+  return fmt::format("{} replicates of {} {}, seed {}", with_thousands(replicates), with_thousands(units),
+                     by_group ? "groups" : "rows", seed);
+}
+
+void Resampled::add_fields(JsonWriter& json) const {
+  json.field("replicates", replicates);
+  json.field("units", units);
+  json.field("by_group", by_group);
+  json.field("seed", seed);
+}
+
 void Evaluation::to_json(JsonWriter& json, Pictures pictures) const {
   json.begin_object();
   json.field("rows", rows);
@@ -344,10 +354,7 @@ void Evaluation::to_json(JsonWriter& json, Pictures pictures) const {
     json.key("intervals_95");
     json.begin_object();
     json.field("method", "percentile bootstrap; recall, precision and false-positive rate Wilson or wider");
-    json.field("replicates", resampled.replicates);
-    json.field("units", resampled.units);
-    json.field("by_group", resampled.by_group);
-    json.field("seed", resampled.seed);
+    resampled.add_fields(json);
     for (std::size_t i = 0; i < kFigures; ++i) put(json, key(static_cast<Figure>(i)), intervals[i]);
     json.end_object();
   }

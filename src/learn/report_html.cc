@@ -167,8 +167,7 @@ std::string all_figures(const Report& report) {
   const Resampled& how = evaluation.resampled;
   if (how.replicates > 0) {
     out += fmt::format(
-        "<p class=\"soft\">Intervals: percentile bootstrap, {} replicates of {} {}, seed {}. {}</p>\n",
-        with_thousands(how.replicates), with_thousands(how.units), how.by_group ? "groups" : "rows", how.seed,
+        "<p class=\"soft\">Intervals: percentile bootstrap, {}. {}</p>\n", how.to_text(),
         how.by_group && how.units < 10 ? "So few groups make intervals that are hardly more than a hint."
         : how.by_group                 ? "Groups are drawn whole, since the flows of one resemble each other."
                        : "Rows are taken to be independent; flows of one attack are not, so the truth is "
@@ -342,10 +341,8 @@ std::string comparison_section(const Report& report) {
         each.interval ? fmt::format("{:+.4f} to {:+.4f}", each.interval->low, each.interval->high) : "",
         verdict);
   }
-  out += fmt::format(
-      "</tbody></table></div>\n<p class=\"soft\">Paired bootstrap, {} replicates of {} {}, seed {}.</p>\n",
-      with_thousands(comparison.resampled.replicates), with_thousands(comparison.resampled.units),
-      comparison.resampled.by_group ? "groups" : "rows", comparison.resampled.seed);
+  out += fmt::format("</tbody></table></div>\n<p class=\"soft\">Paired bootstrap, {}.</p>\n",
+                     comparison.resampled.to_text());
   out +=
       "<div class=\"wide\"><table><caption>McNemar's test: of the rows that only one of the two judged "
       "right, do they fall like coins?</caption><thead><tr><th scope=\"col\">rows</th><th "
