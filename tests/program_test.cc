@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "base/testing.h"
 #include "base/text.h"
 #include "data/table_reader.h"
 #include "detect/testing.h"
@@ -32,14 +33,6 @@ struct Outcome {
 // A folder of its own in which commands run.
 class ProgramTest : public testing::Test {
  protected:
-  ProgramTest()
-      : folder_(fs::path(testing::TempDir()) /
-                (std::string("nidus_") + testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~ProgramTest() override { fs::remove_all(folder_); }
-
   // A shell command in the folder, in which $nidus is the program.
   Outcome shell(const std::string& command) const {
     const std::string whole = "cd '" + folder_.string() + "' && nidus='" NIDUS_PROGRAM "' && { " + command +
@@ -103,7 +96,8 @@ class ProgramTest : public testing::Test {
     return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 TEST_F(ProgramTest, WithoutAVerbItSaysWhatItCanDo) {

@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "base/testing.h"
 
 namespace nidus {
 namespace {
@@ -70,14 +71,6 @@ Rows drawn(std::size_t rows, std::uint64_t seed = 1) {
 
 class TrainTest : public testing::Test {
  protected:
-  TrainTest()
-      : folder_(fs::path(testing::TempDir()) /
-                (std::string("nidus_") + testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~TrainTest() override { fs::remove_all(folder_); }
-
   Outcome nidus(const std::string& words, const std::string& before = "") const {
     const std::string whole = "cd '" + folder_.string() + "' && " + before + "'" NIDUS_PROGRAM "' " + words +
                               " > stdout.txt 2> stderr.txt < /dev/null";
@@ -128,7 +121,8 @@ class TrainTest : public testing::Test {
     std::ofstream(folder_ / name, std::ios::binary) << bytes;
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 TEST_F(TrainTest, OneClassOnlyIsNothingToLearnFrom) {

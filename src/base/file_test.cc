@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/testing.h"
 
 #include <gtest/gtest.h>
 
@@ -6,14 +7,14 @@ namespace nidus {
 namespace {
 
 TEST(File, WrittenBytesAreMappedAndRead) {
-  const auto path = std::filesystem::path(testing::TempDir()) / "nidus_file_test";
+  const TemporaryFolder folder;
+  const auto path = folder / "file";
   ASSERT_TRUE(write_file(path, "hello"));
   EXPECT_EQ(*read_file(path), "hello");
   const auto mapped = MappedFile::open(path);
   ASSERT_TRUE(mapped);
   EXPECT_EQ(mapped->bytes().size(), 5u);
   EXPECT_EQ(read_file(path, 4).error().code, Errc::exhausted);
-  std::filesystem::remove(path);
 }
 
 TEST(File, NamesWhatIsMissing) {
@@ -21,7 +22,7 @@ TEST(File, NamesWhatIsMissing) {
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, Errc::not_found);
   EXPECT_NE(missing.error().message.find("/no/such/file"), std::string::npos);
-  EXPECT_EQ(MappedFile::open(testing::TempDir()).error().code, Errc::invalid);
+  EXPECT_EQ(MappedFile::open(std::filesystem::temp_directory_path()).error().code, Errc::invalid);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/testing.h"
 
 namespace nidus::data {
 namespace {
@@ -22,7 +23,6 @@ class InspectionTest : public testing::Test {
     EXPECT_TRUE(inspection) << inspection.error().message;
     return inspection ? std::move(*inspection) : Inspection{};
   }
-  void TearDown() override { std::filesystem::remove(path_); }
 
   static const Finding* find(const Inspection& in, std::string_view key) {
     const auto found = std::find_if(in.findings.begin(), in.findings.end(),
@@ -30,7 +30,8 @@ class InspectionTest : public testing::Test {
     return found == in.findings.end() ? nullptr : &*found;
   }
 
-  std::filesystem::path path_ = std::filesystem::path(testing::TempDir()) / "nidus_inspection_test.csv";
+  TemporaryFolder folder_;
+  std::filesystem::path path_ = folder_ / "table.csv";
 };
 
 TEST_F(InspectionTest, CountsWhatIsWrongAndNamesTheFirstLine) {

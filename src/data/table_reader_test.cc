@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "base/file.h"
+#include "base/testing.h"
 
 namespace nidus::data {
 namespace {
@@ -327,12 +328,12 @@ TEST(Csv, AFileThatIsNotThere) {
 }
 
 TEST(Csv, ReadsFilesTwiceWhereItMust) {
-  const auto path = std::filesystem::path(testing::TempDir()) / "nidus_csv_test.csv";
+  const TemporaryFolder folder;
+  const auto path = folder / "table.csv";
   ASSERT_TRUE(write_file(path, "a,b\n01,1\nx,2\n"));
   const auto table = read_table(path);
   ASSERT_TRUE(table) << table.error().message;
   EXPECT_THAT(table->column(0).vocabulary, ElementsAre("01", "x"));
-  std::filesystem::remove(path);
 }
 
 }  // namespace

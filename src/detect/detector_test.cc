@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "base/file.h"
+#include "base/testing.h"
 #include "detect/testing_detector.h"
 #include "model/model_file.h"
 
@@ -20,13 +21,6 @@ using testing::HasSubstr;
 
 class DetectorTest : public testing::Test {
  protected:
-  DetectorTest()
-      : folder_(fs::path(testing::TempDir()) /
-                testing::UnitTest::GetInstance()->current_test_info()->name()) {
-    fs::remove_all(folder_);
-  }
-  ~DetectorTest() override { fs::remove_all(folder_); }
-
   std::string text() const { return *read_file(folder_ / "detector.json"); }
 
   // What load() says after this change to the manifest.
@@ -40,7 +34,8 @@ class DetectorTest : public testing::Test {
     return loaded ? "none" : loaded.error().message;
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_ / "detector";
 };
 
 TEST_F(DetectorTest, WhatWasSavedIsLoadedAgain) {

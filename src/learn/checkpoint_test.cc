@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "base/testing.h"
 #include "learn/boost_trainer.h"
 #include "learn/forest_trainer.h"
 #include "model/model_file.h"
@@ -22,14 +23,8 @@ using ::testing::HasSubstr;
 
 class CheckpointTest : public ::testing::Test {
  protected:
-  CheckpointTest() {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-  ~CheckpointTest() override { std::filesystem::remove_all(folder_); }
-
-  std::filesystem::path folder_ =
-      std::filesystem::path(::testing::TempDir()) / ("nidus-checkpoint-" + std::to_string(::getpid()));
+  TemporaryFolder temporary_;
+  std::filesystem::path folder_ = temporary_.path();
   std::filesystem::path file_ = folder_ / "training";
 };
 

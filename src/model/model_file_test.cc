@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/testing.h"
 #include "model/boost.h"
 #include "model/ensemble.h"
 #include "model/forest.h"
@@ -67,7 +68,8 @@ TEST(ModelFile, WhatWasSavedScoresTheSameToTheLastBit) {
 }
 
 TEST(ModelFile, IsMappedFromDiskAndOutlivesItsName) {
-  const auto path = std::filesystem::path(::testing::TempDir()) / "nidus_model_file_test.nidus";
+  const TemporaryFolder folder;
+  const auto path = folder / "model.nidus";
   const ModelFile file = everything();
   ASSERT_TRUE(save_model(path, file));
   auto again = load_model(path);

@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "base/testing.h"
 #include "net/testing/frames.h"
 
 namespace nidus::net {
@@ -67,12 +67,6 @@ Bytes zstd(const Bytes& bytes) {
 
 class CaptureFileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("nidus_capture_test_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::filesystem::path write(const Bytes& bytes) {
     const auto path = folder_ / "c.pcap";
     std::ofstream(path, std::ios::binary)
@@ -84,7 +78,7 @@ class CaptureFileTest : public ::testing::Test {
     return capture ? "opened" : capture.error().message;
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
 };
 
 TEST(PcapTest, IsReadInBothByteOrdersAndAllResolutions) {
@@ -384,7 +378,7 @@ TEST_F(CaptureFileTest, APipeThatSendsNoCaptureIsAFault) {
 TEST_F(CaptureFileTest, WhatIsNoCaptureIsRefusedByName) {
   EXPECT_THAT(refusal(folder_ / "none"),
               ::testing::AllOf(::testing::HasSubstr("none"), ::testing::HasSubstr("No such file")));
-  EXPECT_THAT(refusal(folder_), ::testing::HasSubstr("is a folder"));
+  EXPECT_THAT(refusal(folder_.path()), ::testing::HasSubstr("is a folder"));
   EXPECT_THAT(refusal(write({})), ::testing::HasSubstr("c.pcap: byte 0: the file is empty"));
   EXPECT_THAT(refusal(write(text("Flow ID, Source IP"))),
               ::testing::HasSubstr("it is text and begins with \"Flow ID, Source \""));
