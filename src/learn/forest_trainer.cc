@@ -174,10 +174,8 @@ void estimate_out_of_bag(const Dataset& training, const ForestOptions& options, 
       for (std::size_t i = 0; i < count; ++i) {
         if (drawn[tree][first + i]) continue;
         ++seen_by[first + i];
-        const float* shares = trees.leaf(leaves[i]);
-        for (std::size_t c = 0; c < width; ++c) {
-          fitted.out_of_bag_scores[(first + i) * width + c] += static_cast<double>(shares[c]);
-        }
+        for (std::size_t c = 0; c < width; ++c)
+          fitted.out_of_bag_scores[(first + i) * width + c] += trees.value(leaves[i], c);
       }
     }
   });

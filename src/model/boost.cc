@@ -33,6 +33,7 @@ void squash(const float* margins, std::size_t groups, double* scores) {
 
 Result<Boost> Boost::make(TreeSet trees, Array<std::uint32_t> groups, std::vector<float> base_margins) {
   if (trees.width() != 1) return Error{Errc::corrupt, "a leaf of boosted trees holds more than one value"};
+  if (!trees.parts().wide_leaves.empty()) return Error{Errc::corrupt, "leaves of boosted trees are floats"};
   if (base_margins.empty() || base_margins.size() > kGroupsMax) {
     return Error{Errc::corrupt, std::to_string(base_margins.size()) + " groups of trees, expected 1 to " +
                                     std::to_string(kGroupsMax)};

@@ -155,8 +155,7 @@ Result<std::vector<Part>> parts_of(const Model& model, internal::ShapRules& rule
 std::vector<double> leaf_values(const TreeSet& set, std::span<const double> weights) {
   std::vector<double> out(set.leaves());
   for (std::size_t i = 0; i < out.size(); ++i) {
-    for (std::size_t k = 0; k < weights.size(); ++k)
-      out[i] += weights[k] * static_cast<double>(set.leaf(i)[k]);
+    for (std::size_t k = 0; k < weights.size(); ++k) out[i] += weights[k] * set.value(i, k);
   }
   return out;
 }
@@ -310,8 +309,7 @@ Result<std::vector<double>> gain_importance(const Model& model) {
       }
       means.assign(tree.slots(), 0);
       for (std::size_t k = 0; k < part.set->width(); ++k) {
-        for (std::size_t i = 0; i < leaves; ++i)
-          means[i] = static_cast<double>(part.set->leaf(tree.leaves[i])[k]);
+        for (std::size_t i = 0; i < leaves; ++i) means[i] = part.set->value(tree.leaves[i], k);
         for (std::size_t i = tree.steps.size(); i-- > 0;) {
           const auto& step = tree.steps[i];
           const double left = means[step.child[0]], right = means[step.child[1]];

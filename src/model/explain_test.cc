@@ -40,7 +40,7 @@ double say(const Covered& drawn, std::size_t tree, std::size_t at, const float* 
   const auto& parts = drawn.trees.parts();
   const std::size_t root = parts.roots[tree];
   const Node node = parts.nodes[root + at];
-  if (node.is_leaf()) return static_cast<double>(drawn.trees.leaf(node.leaf_number())[output]);
+  if (node.is_leaf()) return drawn.trees.value(node.leaf_number(), output);
   const auto below = [&](std::size_t child) { return say(drawn, tree, child, row, known, players, output); };
   if ((known >> players[node.feature()] & 1) != 0) {
     const float value = row[node.feature()];

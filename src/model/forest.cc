@@ -12,8 +12,10 @@ namespace nidus::model {
 
 Result<Forest> Forest::make(TreeSet trees) {
   if (trees.trees() == 0) return Error{Errc::corrupt, "a forest without trees"};
-  const auto& leaves = trees.parts().leaves;
-  if (!std::all_of(leaves.begin(), leaves.end(), [](float share) { return share >= 0 && share <= 1; })) {
+  const auto is_share = [](auto value) { return value >= 0 && value <= 1; };
+  const auto& parts = trees.parts();
+  if (!std::all_of(parts.leaves.begin(), parts.leaves.end(), is_share) ||
+      !std::all_of(parts.wide_leaves.begin(), parts.wide_leaves.end(), is_share)) {
     return Error{Errc::corrupt, "a leaf of a forest holds a share outside 0 to 1"};
   }
   return Forest(std::move(trees));

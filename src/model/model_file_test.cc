@@ -9,18 +9,21 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "base/testing.h"
+#include "model/additive_trees.h"
 #include "model/boost.h"
 #include "model/ensemble.h"
 #include "model/forest.h"
 #include "model/preprocess.h"
 #include "model/testing.h"
+#include "model/transform.h"
 
 namespace nidus::model {
 namespace {
 
 using ::testing::HasSubstr;
 
-// An ensemble of a forest and a pipeline before boosted trees: every kind there is.
+// An ensemble of a forest, a pipeline before boosted trees, and trees summed in double behind transforms:
+// every kind there is.
 ModelFile everything() {
   ModelFile file;
   file.schema.resize(2);
@@ -43,7 +46,32 @@ ModelFile everything() {
   auto boost = std::make_shared<const Boost>(
       *Boost::make(*TreeSet::make(std::move(boost_trees.parts)), std::vector<std::uint32_t>(6, 0), {0.125f}));
   auto pipeline = std::make_shared<const Pipeline>(*Pipeline::make(*Preprocessor::make({scale, hot}), boost));
-  file.model = std::make_shared<const Ensemble>(*Ensemble::make({{forest, 1}, {pipeline, 0.5}}));
+  auto wide_trees = testing::draw_trees(4, 6, 3, 15, 1, true);
+  testing::widen_leaves(wide_trees.parts);
+  AdditiveTrees::Parts parts;
+  parts.groups = std::vector<std::uint32_t>(6, 0);
+  parts.base = {0.25};
+  parts.link = AdditiveTrees::Link::logistic;
+  auto additive = std::make_shared<const AdditiveTrees>(
+      *AdditiveTrees::make(*TreeSet::make(std::move(wide_trees.parts)), parts));
+  Affine affine;
+  affine.shift = {1, 0.5};
+  affine.factor = {0.1, 3};
+  affine.low = {-1, -2};
+  affine.high = {1, 2};
+  CutColumn set;
+  set.is_among = true;
+  set.among = {1, 7};
+  set.among_missing = std::numeric_limits<double>::quiet_NaN();
+  CutColumn ranks;
+  ranks.cuts = {-1.5, 0, 0.1};
+  CutColumn zero = ranks;
+  zero.input = 1;
+  zero.missing_is_zero = true;
+  auto before = chain({*make_affine(affine), *make_ranks(2, {ranks, zero, set})});
+  auto transformed = std::make_shared<const TransformedModel>(*TransformedModel::make(*before, additive));
+  file.model =
+      std::make_shared<const Ensemble>(*Ensemble::make({{forest, 1}, {pipeline, 0.5}, {transformed, 0.25}}));
   return file;
 }
 
@@ -147,9 +175,9 @@ TEST(ModelFile, HostileBytesWithGoodChecksumsAreRefusedOrHarmless) {
 
 TEST(ModelFile, AnotherVersionAndOtherFilesAreToldApart) {
   std::string bytes = *serialise(everything());
-  bytes[8] = 3;
+  bytes[8] = 4;
   EXPECT_EQ(parse(bytes).error().code, Errc::unsupported);
-  EXPECT_THAT(parse(bytes).error().message, HasSubstr("version 3"));
+  EXPECT_THAT(parse(bytes).error().message, HasSubstr("version 4"));
   EXPECT_THAT(parse(std::string(100, 'P')).error().message, HasSubstr("not a nidus model"));
   EXPECT_EQ(load_model("/nowhere/model.nidus").error().code, Errc::not_found);
 }

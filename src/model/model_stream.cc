@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/digest.h"
+#include "model/additive_trees.h"
 #include "model/boost.h"
 #include "model/ensemble.h"
 #include "model/forest.h"
@@ -16,7 +17,7 @@ static_assert(std::endian::native == std::endian::little, "the file is little-en
 
 // A first byte beyond ASCII and both line ends, so that a transfer in text mode is noticed at once.
 constexpr std::string_view kMagic = "\x89NIDUS\r\n";
-constexpr std::uint32_t kVersion = 2;  // what is written; 1 is read as well
+constexpr std::uint32_t kVersion = 3;  // what is written; 1 and 2 are read as well
 constexpr std::size_t kHeaderBytes = 64;
 constexpr std::size_t kEntryBytes = 32;
 constexpr std::size_t kAlignment = 64;
@@ -263,6 +264,10 @@ Result<std::shared_ptr<const Model>> FileReader::model(int nesting) {
       return share(Pipeline::load(*this, nesting));
     case ModelTag::ensemble:
       return share(Ensemble::load(*this, nesting));
+    case ModelTag::additive_trees:
+      return share(AdditiveTrees::load(*this));
+    case ModelTag::transformed:
+      return share(TransformedModel::load(*this, nesting));
   }
   return fail("a model of kind " + std::to_string(kind) + ", which this version does not know");
 }

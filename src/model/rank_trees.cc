@@ -205,7 +205,7 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
       }
       for (std::size_t place = leaves - 1; place < at.size(); ++place)
         full_leaves.push_back(static_cast<std::uint32_t>(parts.nodes[at[place]].leaf_number()));
-      if (parts.width != 1) continue;
+      if (parts.width != 1 || !parts.wide_leaves.empty()) continue;
       for (std::size_t leaf = full.back().leaves; leaf < full_leaves.size(); ++leaf)
         full_values.push_back(parts.leaves[full_leaves[leaf]]);
     }

@@ -40,12 +40,21 @@ struct Sums {
 
   Sums from_row(std::size_t row) const { return {parts, groups, outputs, sums + row * outputs}; }
 
-  // A value a leaf and a sum a row: the usual case, worth loops of its own.
-  bool single() const { return parts.width == 1 && outputs == 1; }
+  // A float a leaf and a sum a row: the usual case, worth loops of its own.
+  bool single() const { return parts.width == 1 && outputs == 1 && parts.wide_leaves.empty(); }
   float value(std::size_t leaf) const { return parts.leaves[leaf]; }
 
   void add(std::size_t tree, std::size_t row, std::size_t leaf) const {
-    const float* values = parts.leaves.data() + leaf * parts.width;
+    if (parts.wide_leaves.empty()) {
+      add(tree, row, parts.leaves.data() + leaf * parts.width);
+    } else {
+      add(tree, row, parts.wide_leaves.data() + leaf * parts.width);
+    }
+  }
+
+ private:
+  template <class Value>
+  void add(std::size_t tree, std::size_t row, const Value* values) const {
     Sum* to = sums + row * outputs;
     if (parts.width == 1) {
       to[groups.empty() ? 0 : groups[tree]] += static_cast<Sum>(values[0]);

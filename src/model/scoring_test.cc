@@ -29,8 +29,7 @@ TEST(Forest, ScoresAreTheMeanOverTheTreesToTheLastBit) {
       for (std::size_t i = 0; i < width; ++i) {
         double sum = 0;
         for (std::size_t tree = 0; tree < 83; ++tree) {
-          sum += static_cast<double>(
-              forest->trees().leaf(plain_walk(forest->trees(), tree, &rows[row * inputs]))[i]);
+          sum += forest->trees().value(plain_walk(forest->trees(), tree, &rows[row * inputs]), i);
         }
         ASSERT_EQ(std::bit_cast<std::uint64_t>(scores[row * width + i]),
                   std::bit_cast<std::uint64_t>(sum / 83));
@@ -67,7 +66,8 @@ TEST(Boost, MarginsAddUpInFloatInTheOrderOfTheTrees) {
     for (std::size_t row = 0; row < count; ++row) {
       std::vector<float> sums = base;
       for (std::size_t tree = 0; tree < trees; ++tree) {
-        sums[group_of[tree]] += *boost->trees().leaf(plain_walk(boost->trees(), tree, &rows[row * inputs]));
+        const auto leaf = plain_walk(boost->trees(), tree, &rows[row * inputs]);
+        sums[group_of[tree]] += static_cast<float>(boost->trees().value(leaf, 0));
       }
       double total = 0;
       for (std::size_t i = 0; i < groups; ++i) {

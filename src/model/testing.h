@@ -70,6 +70,14 @@ inline DrawnTrees draw_trees(std::uint64_t seed, std::size_t trees, std::size_t 
   return out;
 }
 
+// Leaves of doubles that are no floats.
+inline void widen_leaves(TreeSet::Parts& parts) {
+  std::vector<double> wide;
+  for (const float value : parts.leaves) wide.push_back(static_cast<double>(value) * (1 - 1e-12));
+  parts.leaves = {};
+  parts.wide_leaves = std::move(wide);
+}
+
 // How many training rows came through each node: at the leaves 0 to 8, zero now and then.
 inline std::vector<float> draw_weights(std::uint64_t seed, const TreeSet::Parts& parts) {
   Random random(seed);

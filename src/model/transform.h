@@ -23,6 +23,9 @@ class Transform {
   virtual std::size_t outputs() const = 0;
   // Row-major, count × inputs() to count × outputs(); the two do not overlap.
   virtual void apply(std::span<const double> rows, std::size_t count, std::span<double> out) const = 0;
+  // For each output the one input that it is made of, so that what is said of it can be said of that input;
+  // empty if outputs mix inputs.
+  virtual std::vector<std::uint32_t> sources() const { return {}; }
   // "standard scaler", "principal components: 41 to 10".
   virtual std::string describe() const = 0;
   virtual void save(internal::FileWriter& out) const = 0;

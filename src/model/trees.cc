@@ -113,10 +113,14 @@ Result<TreeSet> TreeSet::make(Parts parts) {
     return Error{Errc::unsupported, std::to_string(parts.inputs) + " inputs, trees take 1 to " +
                                         std::to_string(Node::kFeaturesMax)};
   }
-  if (parts.width == 0 || parts.width > kWidthMax || parts.leaves.size() % parts.width != 0) {
+  const std::size_t values = std::max(parts.leaves.size(), parts.wide_leaves.size());
+  if (parts.width == 0 || parts.width > kWidthMax || values % parts.width != 0) {
     return Error{Errc::corrupt, "leaves of " + std::to_string(parts.width) + " values"};
   }
-  const std::size_t leaves = parts.leaves.size() / parts.width;
+  if (!parts.leaves.empty() && !parts.wide_leaves.empty()) {
+    return Error{Errc::corrupt, "leaves both of floats and of doubles"};
+  }
+  const std::size_t leaves = values / parts.width;
   if (leaves > Node::kLeavesMax) {
     return Error{Errc::unsupported, std::to_string(leaves) + " different leaves, at most " +
                                         std::to_string(Node::kLeavesMax) +
@@ -126,8 +130,9 @@ Result<TreeSet> TreeSet::make(Parts parts) {
   if (!parts.missing_right.empty() && parts.missing_right.size() != (parts.nodes.size() + 63) / 64) {
     return Error{Errc::corrupt, "the bits for missing values do not fit the number of nodes"};
   }
-  if (!std::all_of(parts.leaves.begin(), parts.leaves.end(),
-                   [](float value) { return std::isfinite(value); })) {
+  const auto finite = [](auto value) { return std::isfinite(value); };
+  if (!std::all_of(parts.leaves.begin(), parts.leaves.end(), finite) ||
+      !std::all_of(parts.wide_leaves.begin(), parts.wide_leaves.end(), finite)) {
     return Error{Errc::corrupt, "a leaf value that is not finite"};
   }
   if (parts.roots.empty() || parts.roots[0] != 0 ||
@@ -163,7 +168,8 @@ Result<TreeSet> TreeSet::load(internal::FileReader& in) {
   parts.width = in.u32();
   parts.nodes = in.array<Node>();
   parts.roots = in.array<std::uint32_t>();
-  parts.leaves = in.array<float>();
+  parts.leaves = in.version() >= 3 ? in.optional_array<float>() : in.array<float>();
+  if (in.version() >= 3) parts.wide_leaves = in.optional_array<double>();
   parts.missing_right = in.optional_array<std::uint64_t>();
   if (in.version() >= 2) parts.covers = in.optional_array<float>();
   if (!in.ok()) return in.error();
@@ -175,17 +181,10 @@ void TreeSet::save(internal::FileWriter& out) const {
   out.u32(static_cast<std::uint32_t>(parts_.width));
   out.array(parts_.nodes);
   out.array(parts_.roots);
-  out.array(parts_.leaves);
-  if (parts_.missing_right.empty()) {
-    out.no_array();
-  } else {
-    out.array(parts_.missing_right);
-  }
-  if (parts_.covers.empty()) {
-    out.no_array();
-  } else {
-    out.array(parts_.covers);
-  }
+  out.optional_array(parts_.leaves);
+  out.optional_array(parts_.wide_leaves);
+  out.optional_array(parts_.missing_right);
+  out.optional_array(parts_.covers);
 }
 
 std::size_t TreeSet::depth_max() const {

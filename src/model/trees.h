@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -68,7 +69,9 @@ class TreeSet {
     std::size_t width = 1;       // values of one leaf
     Array<Node> nodes;           // of all trees, one tree behind the other
     Array<std::uint32_t> roots;  // where each tree begins; behind the last, the number of nodes
-    Array<float> leaves;         // leaf number × width
+    // Leaf number × width, as floats or as doubles: one of the two is empty.
+    Array<float> leaves;
+    Array<double> wide_leaves;
     Array<std::uint64_t>
         missing_right;  // one bit a node: missing goes right; or empty, if it always goes left
     // How the training weight went through the trees, for explanations; or empty, where nobody knows. For
@@ -90,7 +93,9 @@ class TreeSet {
   std::size_t inputs() const { return parts_.inputs; }
   std::size_t width() const { return parts_.width; }
   std::size_t nodes() const { return parts_.nodes.size(); }
-  std::size_t leaves() const { return parts_.leaves.size() / parts_.width; }
+  std::size_t leaves() const {
+    return std::max(parts_.leaves.size(), parts_.wide_leaves.size()) / parts_.width;
+  }
   // The most steps from the root of the tree to a leaf.
   std::size_t depth(std::size_t tree) const { return depths_[tree]; }
   std::size_t depth_max() const;
@@ -99,7 +104,11 @@ class TreeSet {
   std::span<const Node> tree(std::size_t index) const {
     return parts_.nodes.span().subspan(parts_.roots[index], parts_.roots[index + 1] - parts_.roots[index]);
   }
-  const float* leaf(std::size_t number) const { return parts_.leaves.data() + number * parts_.width; }
+  // What a leaf holds, its value k of width().
+  double value(std::size_t leaf, std::size_t k) const {
+    const std::size_t at = leaf * parts_.width + k;
+    return parts_.wide_leaves.empty() ? static_cast<double>(parts_.leaves[at]) : parts_.wide_leaves[at];
+  }
 
   // The leaf number that each of `count` rows ends in. rows: row-major, inputs() floats each. For looking
   // into trees one at a time; add_leaves is several times as fast.

@@ -12,13 +12,14 @@
 #include "base/result.h"
 #include "model/array.h"
 #include "model/model.h"
+#include "model/transform.h"
 #include "model/trees.h"
 
 // The two ends of a model file: a description, which is a stream of small values, and sections, which are
 // arrays the description refers to by number. docs/formats/model-file.md has the bytes.
 namespace nidus::model::internal {
 
-enum class Element : std::uint32_t { bytes = 0, node = 1, u32 = 2, f32 = 3, u64 = 4 };
+enum class Element : std::uint32_t { bytes = 0, node = 1, u32 = 2, f32 = 3, u64 = 4, f64 = 5 };
 
 template <class T>
 constexpr Element element_of() {
@@ -26,9 +27,19 @@ constexpr Element element_of() {
   if constexpr (std::is_same_v<T, std::uint32_t>) return Element::u32;
   if constexpr (std::is_same_v<T, float>) return Element::f32;
   if constexpr (std::is_same_v<T, std::uint64_t>) return Element::u64;
+  if constexpr (std::is_same_v<T, double>) return Element::f64;
 }
 
-enum class ModelTag : std::uint32_t { forest = 1, boost = 2, pipeline = 3, ensemble = 4 };
+enum class ModelTag : std::uint32_t {
+  forest = 1,
+  boost = 2,
+  pipeline = 3,
+  ensemble = 4,
+  additive_trees = 5,
+  transformed = 6,
+};
+
+enum class TransformTag : std::uint32_t { chain = 1, affine = 2, ranks = 3 };
 
 inline constexpr std::uint32_t kNoSection = 0xffffffffu;
 
@@ -40,13 +51,22 @@ class FileWriter {
   void f64(double value);
   void text(std::string_view value);
   void tag(ModelTag value) { u32(static_cast<std::uint32_t>(value)); }
+  void tag(TransformTag value) { u32(static_cast<std::uint32_t>(value)); }
 
   // Adds a section and writes its number. The array must live until finish().
   template <class T>
   void array(const Array<T>& values) {
     add(element_of<T>(), std::as_bytes(values.span()));
   }
-  void no_array() { u32(kNoSection); }
+  // An empty array is none, and takes no section.
+  template <class T>
+  void optional_array(const Array<T>& values) {
+    if (values.empty()) {
+      u32(kNoSection);
+    } else {
+      array(values);
+    }
+  }
 
   // The bytes of the file.
   std::string finish() const;
@@ -93,7 +113,7 @@ class FileReader {
     return {};
   }
 
-  // Of the file: 1 knows no covers of trees.
+  // Of the file: 1 knows no covers of trees, 2 no leaves of doubles.
   std::uint32_t version() const { return version_; }
 
   bool ok() const { return !failed_; }
@@ -103,9 +123,11 @@ class FileReader {
   bool at_end() const { return position_ == description_.size(); }
 
   // How deep models may be nested in each other.
-  static constexpr int kNestingMax = 4;
+  static constexpr int kNestingMax = 8;
   // The model that comes next, of whatever kind.
   Result<std::shared_ptr<const Model>> model(int nesting = 0);
+  // The transform that comes next, of whatever kind.
+  Result<std::shared_ptr<const Transform>> transform(int nesting = 0);
 
  private:
   struct Section {
