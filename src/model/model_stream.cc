@@ -8,7 +8,9 @@
 #include "model/ensemble.h"
 #include "model/forest.h"
 #include "model/internal/model_stream.h"
+#include "model/network.h"
 #include "model/preprocess.h"
+#include "model/reconstruction.h"
 
 namespace nidus::model::internal {
 namespace {
@@ -268,6 +270,10 @@ Result<std::shared_ptr<const Model>> FileReader::model(int nesting) {
       return share(AdditiveTrees::load(*this));
     case ModelTag::transformed:
       return share(TransformedModel::load(*this, nesting));
+    case ModelTag::network:
+      return share(Network::load(*this));
+    case ModelTag::reconstruction:
+      return share(Reconstruction::load(*this, nesting));
   }
   return fail("a model of kind " + std::to_string(kind) + ", which this version does not know");
 }

@@ -37,6 +37,8 @@ enum class ModelTag : std::uint32_t {
   ensemble = 4,
   additive_trees = 5,
   transformed = 6,
+  network = 7,
+  reconstruction = 8,
 };
 
 enum class TransformTag : std::uint32_t { chain = 1, affine = 2, ranks = 3 };

@@ -1,0 +1,355 @@
+// The text of every kernel. Included once by each source that defines
+//   LAYER_NAME     a string
+//   LAYER_VECTOR   how many bytes a vector register has: 16 or 32
+//   LAYER_TARGET   the attribute that lets the compiler use the instructions
+// and that is compiled with -ffp-contract=off.
+
+// What is called from within must be part of its caller: vectors this wide have no other way in or out.
+#define LAYER_INLINE LAYER_TARGET inline __attribute__((always_inline))
+
+template <class T>
+struct Vectors {
+  using V __attribute__((vector_size(LAYER_VECTOR))) = T;
+  using Anywhere __attribute__((vector_size(LAYER_VECTOR), aligned(sizeof(T)), may_alias)) = T;
+};
+
+// Rows × panels at once: as many sums as the registers hold (16 of them on x86), beside the factors.
+inline constexpr std::size_t kTileRows = LAYER_VECTOR == 32 ? 6 : 3;
+inline constexpr std::size_t kRowPanels = LAYER_VECTOR == 32 ? 4 : 2;
+
+template <class T, std::size_t kRows, std::size_t kPanels>
+LAYER_INLINE void multiply_tile(const Product<T>& p, std::size_t row, std::size_t panel) {
+  using V = typename Vectors<T>::V;
+  using Anywhere = typename Vectors<T>::Anywhere;
+  constexpr std::size_t kLanes = sizeof(V) / sizeof(T), kEach = kPanel<T> / kLanes, kAll = kPanels * kEach;
+  const T* x[kRows];
+#pragma GCC unroll 8
+  for (std::size_t r = 0; r < kRows; ++r) x[r] = p.x + (row + r) * p.x_stride;
+  const T* w[kPanels];
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < kPanels; ++i) w[i] = p.panels + (panel + i) * p.depth * kPanel<T>;
+  V total[kRows][kAll];
+#pragma GCC unroll 8
+  for (std::size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+    for (std::size_t c = 0; c < kAll; ++c) total[r][c] = V{};
+  }
+  for (std::size_t first = 0; first < p.depth; first += kRun) {
+    const std::size_t end = p.depth - first < kRun ? p.depth : first + kRun;
+    V sum[kRows][kAll];
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+      for (std::size_t c = 0; c < kAll; ++c) sum[r][c] = V{};
+    }
+    for (std::size_t k = first; k < end; ++k) {
+      V factor[kAll];
+#pragma GCC unroll 16
+      for (std::size_t c = 0; c < kAll; ++c) {
+        factor[c] = *reinterpret_cast<const Anywhere*>(w[c / kEach] + k * kPanel<T> + (c % kEach) * kLanes);
+      }
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const V value = x[r][k] - V{};  // in all lanes
+#pragma GCC unroll 16
+        for (std::size_t c = 0; c < kAll; ++c) sum[r][c] += value * factor[c];
+      }
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+      for (std::size_t c = 0; c < kAll; ++c) total[r][c] += sum[r][c];
+    }
+  }
+#pragma GCC unroll 8
+  for (std::size_t r = 0; r < kRows; ++r) {
+    T* const y = p.y + (row + r) * p.y_stride;
+#pragma GCC unroll 16
+    for (std::size_t c = 0; c < kAll; ++c) {
+      const std::size_t at = panel * kPanel<T> + c * kLanes;
+      V value = total[r][c] + *reinterpret_cast<const Anywhere*>(p.bias + at);
+      if (at + kLanes <= p.units) {
+        if (p.add) value += *reinterpret_cast<const Anywhere*>(y + at);
+        *reinterpret_cast<Anywhere*>(y + at) = value;
+      } else {
+        for (std::size_t lane = 0; at + lane < p.units && lane < kLanes; ++lane) {
+          y[at + lane] = p.add ? value[lane] + y[at + lane] : value[lane];
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+LAYER_TARGET void multiply(const Product<T>& p) {
+  const std::size_t panels = (p.units + kPanel<T> - 1) / kPanel<T>;
+  if (p.rows == 1) {
+    std::size_t panel = 0;
+    for (; panel + kRowPanels <= panels; panel += kRowPanels) multiply_tile<T, 1, kRowPanels>(p, 0, panel);
+    for (; panel < panels; ++panel) multiply_tile<T, 1, 1>(p, 0, panel);
+    return;
+  }
+  for (std::size_t panel = 0; panel < panels; ++panel) {
+    std::size_t row = 0;
+    for (; row + kTileRows <= p.rows; row += kTileRows) multiply_tile<T, kTileRows, 1>(p, row, panel);
+    switch (p.rows - row) {
+      case 1:
+        multiply_tile<T, 1, 1>(p, row, panel);
+        break;
+      case 2:
+        multiply_tile<T, 2, 1>(p, row, panel);
+        break;
+      case 3:
+        multiply_tile<T, 3, 1>(p, row, panel);
+        break;
+      case 4:
+        multiply_tile<T, 4, 1>(p, row, panel);
+        break;
+      case 5:
+        multiply_tile<T, 5, 1>(p, row, panel);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+// Functions of vectors of doubles. A float is widened first, so that what is rounded back is right but for
+// one case in some millions.
+using D = Vectors<double>::V;
+using Whole __attribute__((vector_size(LAYER_VECTOR))) = std::int64_t;
+inline constexpr std::size_t kWide = sizeof(D) / sizeof(double);
+
+LAYER_INLINE D all(double x) { return x - D{}; }
+
+// e^x = power + power × rest: x = k ln 2 + r with |r| <= ln 2 / 2, power = 2^k and rest = e^r - 1 by its
+// Taylor series, whose next term would be below 4e-18 of 14 terms and 2e-10 of 9. The two parts of ln 2 are
+// those of fdlibm, of which the first has so few bits that its product with k is exact. Beyond e^±700 the
+// power stays.
+struct Exponential {
+  D power, rest;
+};
+template <class T>
+LAYER_INLINE Exponential exponential(D x) {
+  x = x < all(-700) ? all(-700) : x;
+  x = x > all(700) ? all(700) : x;
+  // Adding 1.5 × 2^52 rounds to a whole number, which then stands in the lower bits.
+  const D magic = all(6755399441055744.0);
+  const D shifted = x * all(1.4426950408889634074) + magic;
+  const D k = shifted - magic;
+  const D r = (x - k * all(6.93147180369123816490e-01)) - k * all(1.90821492927058770002e-10);
+  Whole bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 1023) << 52;  // what is above the lower 12 bits falls out
+  D power;
+  std::memcpy(&power, &bits, sizeof power);
+  D rest;
+  if constexpr (sizeof(T) == sizeof(double)) {
+    rest = all(1.0 / 6227020800.0);
+    rest = rest * r + all(1.0 / 479001600.0);
+    rest = rest * r + all(1.0 / 39916800.0);
+    rest = rest * r + all(1.0 / 3628800.0);
+    rest = rest * r + all(1.0 / 362880.0);
+    rest = rest * r + all(1.0 / 40320.0);
+  } else {
+    rest = all(1.0 / 40320.0);
+  }
+  rest = rest * r + all(1.0 / 5040.0);
+  rest = rest * r + all(1.0 / 720.0);
+  rest = rest * r + all(1.0 / 120.0);
+  rest = rest * r + all(1.0 / 24.0);
+  rest = rest * r + all(1.0 / 6.0);
+  rest = rest * r + all(0.5);
+  rest = r + r * (r * rest);
+  return {power, rest};
+}
+
+template <class T>
+LAYER_INLINE D exp_of(D x) {
+  const Exponential e = exponential<T>(x);
+  return e.power + e.power * e.rest;
+}
+// e^x - 1, good near 0 as well.
+template <class T>
+LAYER_INLINE D expm1_of(D x) {
+  const Exponential e = exponential<T>(x);
+  return e.power * e.rest + (e.power - all(1));
+}
+template <class T>
+LAYER_INLINE D sigmoid_of(D x) {
+  return all(1) / (all(1) + exp_of<T>(-x));
+}
+template <class T>
+LAYER_INLINE D tanh_of(D x) {
+  const D e = expm1_of<T>(x + x);
+  return e / (e + all(2));
+}
+LAYER_INLINE D abs_of(D x) { return x < D{} ? -x : x; }
+
+// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), and log(1 + y) = 2 artanh(y / (2 + y)), where s = y / (2 + y)
+// is at most 1/3: 2 (s + s^3 / 3 + s^5 / 5 ...), whose 17th term is below 1e-17.
+template <class T>
+LAYER_INLINE D softplus_of(D x) {
+  const D y = exp_of<T>(-abs_of(x));
+  const D s = y / (all(2) + y), square = s * s;
+  D sum = all(1.0 / 33);
+#pragma GCC unroll 16
+  for (int odd = 31; odd >= 3; odd -= 2) sum = sum * square + all(1.0 / odd);
+  return (x < D{} ? D{} : x) + (s + s * square * sum) * all(2);
+}
+
+// erf(x) = 1 - e^(-x^2) f(t) above 0, t = (x - 3) / (x + 3), and f the Chebyshev interpolation of e^(x^2)
+// erfc(x) at 21 points of 0 to 6.5, written in powers of (t + 6/19) × 19/13. It is within 1e-18 of f; beyond
+// 6.5 the error function is 1.
+template <class T>
+LAYER_INLINE D erf_of(D x) {
+  const D size = abs_of(x), near = size > all(6.5) ? all(6.5) : size;
+  const D u = ((near - all(3)) / (near + all(3)) + all(6.0 / 19.0)) * all(19.0 / 13.0);
+  constexpr double kPowers[] = {
+      1.3378411558150565745e-12,   3.5304275997041200376e-12, -1.6574034506012529874e-11,
+      -8.8778755129987811737e-11,  5.6421085460354657092e-11, 1.4249926202380444647e-9,
+      1.7351404795253343861e-9,    -1.9744515680694645049e-8, -5.4210295436782921148e-8,
+      2.8714143042870265372e-7,    1.135842217927321379e-6,   -5.4456754283437180824e-6,
+      -0.000019943387750470520287, 0.00014856199997569967411, 0.00010897654690088974739,
+      -0.0044901296480684317396,   0.025283677310025759564,   -0.085619389134163012355,
+      0.20549379966169886902,      -0.36713103122652765166,   0.312035241513324391};
+  D f = all(kPowers[0]);
+#pragma GCC unroll 32
+  for (std::size_t i = 1; i < sizeof kPowers / sizeof kPowers[0]; ++i) f = f * u + all(kPowers[i]);
+  const D value = all(1) - exp_of<double>(-(near * near)) * f;
+  return x < D{} ? -value : value;
+}
+
+template <class T>
+LAYER_INLINE D apply(Activation::Kind kind, D a, D b, D c, D x) {
+  const D one = all(1), half = all(0.5);
+  switch (kind) {
+    case Activation::Kind::relu:
+      return x >= b ? b : (x < c ? a * (x - c) : x);
+    case Activation::Kind::elu:
+      return x < D{} ? a * expm1_of<T>(x) : x;
+    case Activation::Kind::selu:
+      return all(1.0507009873554804934) * (x < D{} ? all(1.6732632423543772848) * expm1_of<T>(x) : x);
+    case Activation::Kind::gelu:
+      return half * x * (one + erf_of<T>(x * all(0.70710678118654752440)));
+    case Activation::Kind::gelu_tanh:
+      return half * x * (one + tanh_of<T>(all(0.79788456080286535588) * (x + all(0.044715) * (x * x * x))));
+    case Activation::Kind::silu:
+      return x * sigmoid_of<T>(x);
+    case Activation::Kind::softplus:
+      return softplus_of<T>(x);
+    case Activation::Kind::softsign:
+      return x / (one + abs_of(x));
+    case Activation::Kind::tanh:
+      return tanh_of<T>(x);
+    case Activation::Kind::sigmoid:
+      return sigmoid_of<T>(x);
+    case Activation::Kind::hard_sigmoid: {
+      const D y = a * x + b;
+      return y < D{} ? D{} : (y > one ? one : y);
+    }
+    case Activation::Kind::clip:
+      return x < a ? a : (x > b ? b : x);
+    case Activation::Kind::exponential:
+      return exp_of<T>(x);
+    case Activation::Kind::mish:
+      return x * tanh_of<T>(softplus_of<T>(x));
+    case Activation::Kind::linear:
+    case Activation::Kind::softmax:
+      break;
+  }
+  return x;
+}
+
+LAYER_INLINE D widen(const double* from) { return *reinterpret_cast<const Vectors<double>::Anywhere*>(from); }
+LAYER_INLINE void narrow(D value, double* to) { *reinterpret_cast<Vectors<double>::Anywhere*>(to) = value; }
+using Half __attribute__((vector_size(LAYER_VECTOR / 2))) = float;
+LAYER_INLINE D widen(const float* from) {
+  Half half;
+  std::memcpy(&half, from, sizeof half);
+  return __builtin_convertvector(half, D);
+}
+LAYER_INLINE void narrow(D value, float* to) {
+  const Half half = __builtin_convertvector(value, Half);
+  std::memcpy(to, &half, sizeof half);
+}
+
+template <class T, Activation::Kind kKind>
+LAYER_INLINE void activate_as(const Activation& function, T* values, std::size_t count) {
+  const D a = all(function.a), b = all(function.b), c = all(function.c);
+  std::size_t i = 0;
+  for (; i + kWide <= count; i += kWide) narrow(apply<T>(kKind, a, b, c, widen(values + i)), values + i);
+  if (i == count) return;
+  T rest[kWide] = {};
+  std::memcpy(rest, values + i, (count - i) * sizeof(T));
+  narrow(apply<T>(kKind, a, b, c, widen(rest)), rest);
+  std::memcpy(values + i, rest, (count - i) * sizeof(T));
+}
+
+// The commonest, without the way through doubles. NaN stays.
+template <class T>
+LAYER_INLINE void rectify(T* values, std::size_t count) {
+  using V = typename Vectors<T>::V;
+  using Anywhere = typename Vectors<T>::Anywhere;
+  constexpr std::size_t kLanes = sizeof(V) / sizeof(T);
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const V x = *reinterpret_cast<const Anywhere*>(values + i);
+    *reinterpret_cast<Anywhere*>(values + i) = x < V{} ? V{} : x;
+  }
+  for (; i < count; ++i) values[i] = values[i] < 0 ? 0 : values[i];
+}
+
+template <class T>
+LAYER_TARGET void activate(const Activation& function, T* values, std::size_t count) {
+  using Kind = Activation::Kind;
+  switch (function.kind) {
+    case Kind::linear:
+    case Kind::softmax:
+      return;
+    case Kind::relu:
+      if (function == Activation::relu()) return rectify(values, count);
+      return activate_as<T, Kind::relu>(function, values, count);
+    case Kind::elu:
+      return activate_as<T, Kind::elu>(function, values, count);
+    case Kind::selu:
+      return activate_as<T, Kind::selu>(function, values, count);
+    case Kind::gelu:
+      return activate_as<T, Kind::gelu>(function, values, count);
+    case Kind::gelu_tanh:
+      return activate_as<T, Kind::gelu_tanh>(function, values, count);
+    case Kind::silu:
+      return activate_as<T, Kind::silu>(function, values, count);
+    case Kind::softplus:
+      return activate_as<T, Kind::softplus>(function, values, count);
+    case Kind::softsign:
+      return activate_as<T, Kind::softsign>(function, values, count);
+    case Kind::tanh:
+      return activate_as<T, Kind::tanh>(function, values, count);
+    case Kind::sigmoid:
+      return activate_as<T, Kind::sigmoid>(function, values, count);
+    case Kind::hard_sigmoid:
+      return activate_as<T, Kind::hard_sigmoid>(function, values, count);
+    case Kind::clip:
+      return activate_as<T, Kind::clip>(function, values, count);
+    case Kind::exponential:
+      return activate_as<T, Kind::exponential>(function, values, count);
+    case Kind::mish:
+      return activate_as<T, Kind::mish>(function, values, count);
+  }
+}
+
+template <class T>
+LAYER_TARGET void softmax(T* values, std::size_t count) {
+  T most = values[0];
+  for (std::size_t i = 1; i < count; ++i) most = values[i] > most ? values[i] : most;
+  for (std::size_t i = 0; i < count; ++i) values[i] -= most;
+  activate<T>(Activation::of(Activation::Kind::exponential), values, count);
+  double sum = 0;
+  for (std::size_t i = 0; i < count; ++i) sum += static_cast<double>(values[i]);
+  for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<T>(static_cast<double>(values[i]) / sum);
+}
+
+constexpr LayerKernel kKernel = {LAYER_NAME,
+                                 {multiply<float>, activate<float>, softmax<float>},
+                                 {multiply<double>, activate<double>, softmax<double>}};

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "model/layers.h"
+
+namespace nidus::model::internal {
+
+// Everything in a layer, one value after the other, for whoever wants to write, read, count or check it all.
+// Io has number(std::size_t&), real(double&), flag(bool&), weights(std::vector<double>&) and
+// choice(enum&, last).
+template <class Io>
+void visit(Activation& f, Io& io) {
+  io.choice(f.kind, Activation::Kind::mish);
+  io.real(f.a);
+  io.real(f.b);
+  io.real(f.c);
+}
+template <class Io>
+void visit(layer::Dense& l, Io& io) {
+  io.number(l.inputs);
+  io.number(l.units);
+  io.weights(l.kernel);
+  io.weights(l.bias);
+}
+template <class Io>
+void visit(layer::Normalise& l, Io& io) {
+  io.weights(l.mean);
+  io.weights(l.scale);
+  io.weights(l.shift);
+}
+template <class Io>
+void visit(layer::LayerNorm& l, Io& io) {
+  io.real(l.epsilon);
+  io.weights(l.gamma);
+  io.weights(l.beta);
+}
+template <class Io>
+void visit(layer::Activate& l, Io& io) {
+  visit(l.function, io);
+}
+template <class Io>
+void visit(layer::Prelu& l, Io& io) {
+  io.weights(l.slopes);
+}
+template <class Io>
+void visit(layer::Conv1d& l, Io& io) {
+  for (auto* value :
+       {&l.inputs, &l.filters, &l.size, &l.stride, &l.dilation, &l.groups, &l.pad_before, &l.pad_after})
+    io.number(*value);
+  io.weights(l.kernel);
+  io.weights(l.bias);
+}
+template <class Io>
+void visit(layer::Pool& l, Io& io) {
+  io.choice(l.kind, layer::Pool::Kind::average);
+  for (auto* value : {&l.size, &l.stride, &l.pad_before, &l.pad_after}) io.number(*value);
+  io.flag(l.average_counts_padding);
+}
+template <class Io>
+void visit(layer::GlobalPool& l, Io& io) {
+  io.choice(l.kind, layer::Pool::Kind::average);
+}
+template <class Io>
+void visit(layer::Reshape& l, Io& io) {
+  io.number(l.to.steps);
+  io.number(l.to.channels);
+}
+template <class Io>
+void visit(layer::Transpose&, Io&) {}
+template <class Io>
+void visit(layer::Repeat& l, Io& io) {
+  io.number(l.times);
+}
+template <class Io>
+void visit(layer::Slice& l, Io& io) {
+  for (auto* value : {&l.first_step, &l.steps, &l.first_channel, &l.channels}) io.number(*value);
+}
+template <class Io>
+void visit(layer::Cell& cell, Io& io) {
+  io.choice(cell.kind, layer::Cell::Kind::gru_reset_after);
+  io.number(cell.inputs);
+  io.number(cell.units);
+  visit(cell.activation, io);
+  visit(cell.gate, io);
+  for (auto* values : {&cell.kernel, &cell.recurrent, &cell.bias, &cell.recurrent_bias}) io.weights(*values);
+}
+template <class Io>
+void visit(layer::Recurrence& l, Io& io) {
+  io.flag(l.sequences);
+  for (auto* cell : {&l.forward, &l.backward}) {
+    bool there = cell->has_value();
+    io.flag(there);
+    if (there && !cell->has_value()) cell->emplace();
+    if (there) visit(**cell, io);
+  }
+}
+template <class Io>
+void visit(Layer& given, Io& io) {
+  std::visit([&](auto& l) { visit(l, io); }, given);
+}
+
+// Ignores all but what is overridden.
+struct Nothing {
+  void number(std::size_t&) {}
+  void real(double&) {}
+  void flag(bool&) {}
+  template <class E>
+  void choice(E&, E) {}
+  void weights(std::vector<double>&) {}
+};
+
+}  // namespace nidus::model::internal
