@@ -354,9 +354,15 @@ class Run {
     constexpr std::size_t kPiece = 1024;
     workers_->run((table.rows() + kPiece - 1) / kPiece, [&](std::size_t piece) {
       const std::size_t begin = piece * kPiece, count = std::min(kPiece, table.rows() - begin);
-      std::vector<float> rows(count * bound->inputs());
-      bound->fill(begin, count, rows);
-      detector_.judge(rows, count, std::span(verdicts).subspan(begin, count));
+      const auto judge = [&](auto rows) {
+        bound->fill(begin, count, std::span(rows));
+        detector_.judge(std::span(std::as_const(rows)), count, std::span(verdicts).subspan(begin, count));
+      };
+      if (detector_.model().is_wide()) {
+        judge(std::vector<double>(count * bound->inputs()));
+      } else {
+        judge(std::vector<float>(count * bound->inputs()));
+      }
     });
     const detect::TableSubjects subjects(table, input);
     note_all(

@@ -44,7 +44,7 @@ struct EvaluateArguments {
     arguments.flag("--compare", compare,
                    "The first two inputs are detectors: is one better on the same rows?");
     arguments.option("--threshold", threshold,
-                     "Attack from this score on, instead of the detector's own threshold", 0, 1);
+                     "Attack from this score on, instead of the detector's own threshold", 0, 1e300);
     arguments.option("--html", html, "Also a page with curves, to be opened in a browser");
     arguments.flag("--json", json, "One JSON object");
     arguments.option(
@@ -68,7 +68,9 @@ struct EvaluateArguments {
 };
 
 Result<LabelledRows> read_rows(const EvaluateArguments& given, const std::vector<std::string>& inputs,
-                               const detect::Manifest& manifest, int& status) {
+                               const detect::Detector& detector, int& status) {
+  const detect::Manifest& manifest = detector.manifest();
+  const Width width = detector.model().is_wide() ? Width::wide : Width::single;
   const auto captures = are_captures(inputs);
   if (!captures) return captures.error();
   if (*captures) {
@@ -78,7 +80,7 @@ Result<LabelledRows> read_rows(const EvaluateArguments& given, const std::vector
     detect::PipelineOptions options;
     options.threads = given.threads;
     options.meter = *manifest.meter;
-    return rows_of_captures(inputs, given.labels, options, manifest.schema, status);
+    return rows_of_captures(inputs, given.labels, options, manifest.schema, status, width);
   }
   const auto tables = read_tables(inputs);
   if (!tables) return tables.error();
@@ -86,7 +88,7 @@ Result<LabelledRows> read_rows(const EvaluateArguments& given, const std::vector
     if (auto same = detect::check_profile(tables->table, manifest.meter_description); !same)
       return std::move(same).error();
   }
-  return rows_of_table(*tables, given.labels, manifest.schema, Part::held_out);
+  return rows_of_table(*tables, given.labels, manifest.schema, Part::held_out, width);
 }
 
 // The classes of the truth: the detector's labels, and behind them those it has never heard of, which it
@@ -145,9 +147,20 @@ Result<Judged> judge(const EvaluateArguments& given, const std::string& folder,
   auto detector = detect::Detector::load(folder);
   if (!detector) return std::move(detector).error();
   if (given.threshold) detector = detector->with_threshold(*given.threshold);
-  auto rows = read_rows(given, inputs, detector->manifest(), status);
+  auto rows = read_rows(given, inputs, *detector, status);
   if (!rows) return std::move(rows).error();
-  std::vector<double> scores = model::all_scores(detector->model(), rows->values, rows->rows());
+  std::vector<double> scores =
+      detector->model().is_wide()
+          ? model::all_scores(detector->model(), std::span<const double>(rows->wide_values), rows->rows())
+          : model::all_scores(detector->model(), std::span<const float>(rows->values), rows->rows());
+  if (const auto none =
+          std::count_if(scores.begin(), scores.end(), [](double score) { return score != score; });
+      none != 0) {
+    return Error{Errc::unsupported,
+                 fmt::format("{} of {} rows lack values, and the model cannot do without",
+                             none / static_cast<std::ptrdiff_t>(detector->model().outputs()),
+                             with_thousands(rows->rows()))};
+  }
   Truth truth = truth_of(*rows, detector->manifest().labels);
   return Judged{std::move(*detector), std::move(*rows), std::move(truth), std::move(scores)};
 }
@@ -166,7 +179,7 @@ Result<learn::Evaluation> measure(const EvaluateArguments& given, const Judged& 
   scored.scores = scores;
   scored.width = had == 1 ? 1 : judged.truth.classes.size();
   scored.threshold = judged.detector.manifest().threshold.value;
-  scored.two_stage = true;
+  scored.two_stage = judged.detector.manifest().threshold.rule == detect::Manifest::Threshold::Rule::line;
   scored.family_names = rows.attack_names.texts();
   scored.families = rows.attacks;
   scored.groups = rows.groups;
@@ -181,6 +194,9 @@ Result<learn::Evaluation> measure(const EvaluateArguments& given, const Judged& 
 std::vector<learn::GroupFigures> measure_groups(const Judged& judged) {
   const LabelledRows& rows = judged.rows;
   const double threshold = judged.detector.manifest().threshold.value;
+  const std::size_t width = judged.detector.model().outputs();
+  const bool most_likely = width > 1 && judged.detector.manifest().threshold.rule ==
+                                            detect::Manifest::Threshold::Rule::most_likely;
   std::vector<learn::GroupFigures> out;
   for (const auto& name : rows.group_names.texts()) out.emplace_back().name = name;
   const std::vector<double> scores = judged.attack_scores();
@@ -189,7 +205,10 @@ std::vector<learn::GroupFigures> measure_groups(const Judged& judged) {
     learn::GroupFigures& group = out[rows.groups[row]];
     const bool benign = judged.truth.codes[row] == 0;
     ++(benign ? group.benign : group.attacks);
-    if (scores[row] >= threshold) ++(benign ? group.false_alarms : group.found);
+    const double* const each = &judged.scores[row * width];
+    const bool alarm =
+        most_likely ? *std::max_element(each + 1, each + width) > each[0] : scores[row] >= threshold;
+    if (alarm) ++(benign ? group.false_alarms : group.found);
   }
   return out;
 }
@@ -203,7 +222,7 @@ Result<learn::LeakReport> search_leaks(const EvaluateArguments& given, const Jud
   LabelledRows learnt;
   std::vector<std::uint32_t> learnt_codes;
   if (!given.learnt_from.empty()) {
-    auto read = read_rows(given, given.learnt_from, manifest, status);
+    auto read = read_rows(given, given.learnt_from, judged.detector, status);
     if (!read) return std::move(read).error().within("--learnt-from");
     learnt = std::move(*read);
     learnt_codes = truth_of(learnt, manifest.labels).codes;

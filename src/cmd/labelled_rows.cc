@@ -119,7 +119,7 @@ Result<data::LabelOptions> LabelArguments::options() const {
 
 Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, const LabelArguments& labels,
                                       const detect::PipelineOptions& options, const model::Schema& schema,
-                                      int& status) {
+                                      int& status, Width width) {
   if (!labels.hold_out.empty()) {
     return Error{Errc::invalid,
                  "--hold-out divides tables; of captures, give train some and evaluate others"};
@@ -152,6 +152,9 @@ Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, co
         out.groups.push_back(out.group_names.code(rule->group.empty() ? of_capture->capture() : rule->group));
         out.values.resize(out.values.size() + binding->inputs());
         binding->fill(*record, out.values.data() + out.values.size() - binding->inputs());
+        if (width == Width::single) continue;
+        out.wide_values.resize(out.values.size());
+        binding->fill(*record, out.wide_values.data() + out.values.size() - binding->inputs());
       }
       return true;
     };
@@ -310,7 +313,7 @@ Result<std::vector<bool>> held_out_rows(const InputTables& inputs, const LabelAr
 }  // namespace
 
 Result<LabelledRows> rows_of_table(const InputTables& inputs, const LabelArguments& labels,
-                                   const model::Schema& schema, Part part) {
+                                   const model::Schema& schema, Part part, Width width) {
   const data::Table& table = inputs.table;
   const data::DatasetSchema* const known = data::recognise(names_of(table));
   std::string label = labels.column;
@@ -372,6 +375,9 @@ Result<LabelledRows> rows_of_table(const InputTables& inputs, const LabelArgumen
     out.groups.push_back(group);
     out.values.resize(out.values.size() + bound->inputs());
     bound->fill(row, 1, std::span(out.values).last(bound->inputs()));
+    if (width == Width::single) continue;
+    out.wide_values.resize(out.values.size());
+    bound->fill(row, 1, std::span(out.wide_values).last(bound->inputs()));
   }
   if (divided && out.rows() == 0) {
     return Error{Errc::invalid, part == Part::training ? "--hold-out leaves no labelled row to learn from"

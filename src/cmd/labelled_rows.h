@@ -35,6 +35,9 @@ struct LabelArguments {
 // Which rows of a table are wanted: without --hold-out all of them either way.
 enum class Part { training, held_out };
 
+// Which numbers are wanted: floats, or doubles as well.
+enum class Width { single, wide };
+
 // Texts by number, each once, in the order in which they appeared.
 class Names {
  public:
@@ -48,7 +51,8 @@ class Names {
 };
 
 struct LabelledRows {
-  std::vector<float> values;  // row-major, in the columns of the schema they were asked for
+  std::vector<float> values;        // row-major, in the columns of the schema they were asked for
+  std::vector<double> wide_values;  // the same before they were rounded, if asked for
   std::vector<std::uint32_t> labels, attacks, groups;  // codes; attacks and groups may be data::kMissing
   Names label_names, attack_names, group_names;
   std::uint64_t unlabelled = 0;  // left out
@@ -60,7 +64,7 @@ struct LabelledRows {
 // for each capture. `status` becomes kBadInput when a capture broke off; what could be read is there.
 Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, const LabelArguments& labels,
                                       const detect::PipelineOptions& options, const model::Schema& schema,
-                                      int& status);
+                                      int& status, Width width = Width::single);
 
 // Tables of the same columns, one behind the other.
 struct InputTables {
@@ -76,7 +80,7 @@ Result<InputTables> read_tables(const std::vector<std::string>& inputs);
 // of the data set, if it is a known one. Without --group all groups are data::kMissing. The part is divided
 // before labels are merged or dropped, so it is the same whatever is made of them.
 Result<LabelledRows> rows_of_table(const InputTables& inputs, const LabelArguments& labels,
-                                   const model::Schema& schema, Part part);
+                                   const model::Schema& schema, Part part, Width width = Width::single);
 
 // Whether all inputs are captures, or all tables. Errc::invalid if some are this and some that, or something
 // else.

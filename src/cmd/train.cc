@@ -397,12 +397,12 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
   const auto outcome = validate(*detector, *parts, material->rows, given.fpr);
   if (!outcome) return outcome.error();
   const learn::Threshold& line = outcome->threshold;
-  manifest.threshold = {std::min(line.value, 2.0),
-                        "benign validation rows",
-                        line.wanted_rate,
-                        line.realised_rate,
-                        line.benign,
-                        line.resolvable};
+  manifest.threshold = {.value = std::min(line.value, 2.0),
+                        .chosen_on = "benign validation rows",
+                        .wanted_rate = line.wanted_rate,
+                        .realised_rate = line.realised_rate,
+                        .benign_rows = line.benign,
+                        .resolvable = line.resolvable};
   manifest.figures = learnt->figures;
   manifest.figures["validation"] = outcome->evaluation.to_json();
   if (auto saved = detect::Detector::save(manifest, *models, folder); !saved) return saved;

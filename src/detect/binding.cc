@@ -51,20 +51,24 @@ Result<FlowBinding> FlowBinding::bind(const model::Schema& schema, flow::Profile
   return binding;
 }
 
-void FlowBinding::fill(const flow::FlowRecord& record, float* row) const {
+template <class Number>
+void FlowBinding::fill_with(const flow::FlowRecord& record, Number* row) const {
   flow::FeatureRow values;
   flow::compute_features(profile_, record, values);
   for (const Source& source : sources_) {
     const double value = values[static_cast<std::size_t>(source.feature)];
     if (source.categories.empty()) {
-      *row++ = static_cast<float>(value);
+      *row++ = static_cast<Number>(value);
       continue;
     }
     const auto found = std::find(source.categories.begin(), source.categories.end(), value);
-    *row++ = found == source.categories.end() ? std::numeric_limits<float>::quiet_NaN()
-                                              : static_cast<float>(found - source.categories.begin());
+    *row++ = found == source.categories.end() ? std::numeric_limits<Number>::quiet_NaN()
+                                              : static_cast<Number>(found - source.categories.begin());
   }
 }
+
+void FlowBinding::fill(const flow::FlowRecord& record, float* row) const { fill_with(record, row); }
+void FlowBinding::fill(const flow::FlowRecord& record, double* row) const { fill_with(record, row); }
 
 Result<model::Schema> schema_in(const model::Schema& schema, const data::Table& table) {
   model::Schema there = schema;

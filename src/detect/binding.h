@@ -27,16 +27,20 @@ class FlowBinding {
   std::size_t inputs() const { return sources_.size(); }
   flow::Profile profile() const { return profile_; }
 
-  // Writes inputs() floats. Features that are not finite are passed on as they are: what becomes of them is
+  // Writes inputs() numbers. Features that are not finite are passed on as they are: what becomes of them is
   // the model's preprocessing to say. A number that is wanted as a category goes by its spelling ("6"); an
   // unknown one is NaN.
   void fill(const flow::FlowRecord& record, float* row) const;
+  void fill(const flow::FlowRecord& record, double* row) const;
 
  private:
   struct Source {
     flow::Feature feature;
     std::vector<double> categories;  // the numbers of the vocabulary; empty for a numeric column
   };
+
+  template <class Number>
+  void fill_with(const flow::FlowRecord& record, Number* row) const;
 
   explicit FlowBinding(flow::Profile profile) : profile_(profile) {}
 

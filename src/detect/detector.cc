@@ -87,7 +87,9 @@ Detector::Detector(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)
 
 Detector Detector::with_threshold(double threshold) const {
   Parts parts = *parts_;
-  parts.manifest.threshold = {threshold, "by hand", 0, 0, 0, false};
+  parts.manifest.threshold = {};
+  parts.manifest.threshold.value = threshold;
+  parts.manifest.threshold.chosen_on = "by hand";
   return Detector(std::make_shared<const Parts>(std::move(parts)));
 }
 
@@ -129,7 +131,9 @@ Result<Detector> Detector::load(const fs::path& folder) {
     Verdict verdict;
     detector->judge(m.golden[i].row, 1, std::span(&verdict, 1));
     const auto& expected = m.golden[i];
-    if (std::abs(verdict.score - expected.score) <= kGoldenTolerance) continue;
+    if (std::abs(verdict.score - expected.score) <=
+        kGoldenTolerance * std::max(1.0, std::abs(expected.score)))
+      continue;
     return Error{Errc::corrupt, fmt::format("{}: golden[{}]: scores {}, should be {}", path.string(), i,
                                             verdict.score, expected.score)};
   }
@@ -174,19 +178,33 @@ Result<void> Detector::save(Manifest manifest, std::span<const std::shared_ptr<c
 }
 
 void Detector::judge(std::span<const float> rows, std::size_t count, std::span<Verdict> verdicts) const {
+  judge_rows(rows, count, verdicts);
+}
+
+void Detector::judge(std::span<const double> rows, std::size_t count, std::span<Verdict> verdicts) const {
+  judge_rows(rows, count, verdicts);
+}
+
+template <class Number>
+void Detector::judge_rows(std::span<const Number> rows, std::size_t count,
+                          std::span<Verdict> verdicts) const {
   const std::size_t width = model().outputs();
   CHECK(rows.size() >= count * inputs() && verdicts.size() >= count);
   // A batch whose rows stay in the second cache.
   constexpr std::size_t kBatch = 1024;
   std::vector<double> scores(std::min(count, kBatch) * width);
   const double threshold = manifest().threshold.value;
+  const bool most_likely = manifest().threshold.rule == Manifest::Threshold::Rule::most_likely;
   for (std::size_t first = 0; first < count; first += kBatch) {
     const std::size_t n = std::min(kBatch, count - first);
-    model().score(rows.subspan(first * inputs(), n * inputs()), n, std::span(scores).first(n * width));
+    const auto from = rows.subspan(first * inputs(), n * inputs());
+    if constexpr (sizeof(Number) == sizeof(float)) model().score(from, n, std::span(scores).first(n * width));
+    if constexpr (sizeof(Number) == sizeof(double))
+      model().score_wide(from, n, std::span(scores).first(n * width));
     for (std::size_t i = 0; i < n; ++i) {
       Verdict& verdict = verdicts[first + i];
       if (width == 1) {
-        verdict.score = scores[i];
+        verdict.score = scores[i];  // that of no number is below every threshold
         verdict.label = verdict.score >= threshold ? 1 : 0;
         verdict.label_score = verdict.score;
         continue;
@@ -194,7 +212,8 @@ void Detector::judge(std::span<const float> rows, std::size_t count, std::span<V
       const double* row = &scores[i * width];
       verdict.score = 1 - row[0];
       const double* best = std::max_element(row + 1, row + width);
-      verdict.label = verdict.score >= threshold ? static_cast<std::uint32_t>(best - row) : 0;
+      const bool attack = most_likely ? *best > row[0] : verdict.score >= threshold;
+      verdict.label = attack ? static_cast<std::uint32_t>(best - row) : 0;
       verdict.label_score = row[verdict.label];
     }
   }

@@ -18,9 +18,11 @@ namespace nidus::detect {
 struct Verdict {
   std::uint32_t label = 0;  // into Manifest::labels; 0 is benign
   double label_score = 0;   // with several classes: of that label; else as `score`
-  double score = 0;         // the attack score, in [0, 1]
+  double score = 0;         // the attack score, on the model's scale
 
   bool is_attack() const { return label != 0; }
+  // Whether the model could say anything.
+  bool is_judged() const { return score == score; }
 };
 
 // The unit that people train, ship, load and roll back: a folder with `detector.json` and the model files it
@@ -55,10 +57,16 @@ class Detector {
   // Binary: attack when score >= threshold. Classes, in two stages: attack when 1 - P(benign) >= threshold,
   // and then the most likely of the attack labels, the first of equals. Drawing the first line by itself
   // keeps the chosen false-positive rate, and finds rare classes that a plain argmax gives to benign.
+  // A detector may say that the most likely label is the verdict, whatever the threshold: Threshold::Rule.
+  // A score that is no number, of a row with missing values that the model knows nothing of, is no verdict.
   void judge(std::span<const float> rows, std::size_t count, std::span<Verdict> verdicts) const;
+  // The same for rows of doubles, which a wide model should be given.
+  void judge(std::span<const double> rows, std::size_t count, std::span<Verdict> verdicts) const;
 
  private:
   struct Parts;
+  template <class Number>
+  void judge_rows(std::span<const Number> rows, std::size_t count, std::span<Verdict> verdicts) const;
   explicit Detector(std::shared_ptr<const Parts> parts);
   std::shared_ptr<const Parts> parts_;
 };

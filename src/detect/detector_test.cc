@@ -12,6 +12,7 @@
 #include "base/testing.h"
 #include "detect/testing_detector.h"
 #include "model/model_file.h"
+#include "model/transform.h"
 
 namespace nidus::detect {
 namespace {
@@ -97,6 +98,37 @@ TEST_F(DetectorTest, ClassesAreToldApartInTwoStages) {
   EXPECT_NEAR(verdicts[0].score, 0.4, 1e-6);
   EXPECT_NEAR(verdicts[0].label_score, 0.3, 1e-6);
   EXPECT_EQ(verdicts[1].label, 0u);
+}
+
+TEST_F(DetectorTest, TheMostLikelyLabelWinsWhereTheDetectorSaysSo) {
+  Manifest manifest = classes_manifest(0.1);
+  manifest.threshold.rule = Manifest::Threshold::Rule::most_likely;
+  ASSERT_TRUE(Detector::save(manifest, {{classes_model({0.4F, 0.4F, 0.2F}, {0.3F, 0.3F, 0.4F})}}, folder_));
+  const auto detector = Detector::load(folder_);
+  ASSERT_TRUE(detector) << detector.error().message;
+  Verdict verdicts[2];
+  detector->judge(std::vector<float>{1, 0, 9, 0}, 2, verdicts);
+  EXPECT_EQ(verdicts[0].label, 0u) << "the first of equals";
+  EXPECT_EQ(verdicts[1].label, 2u);
+  detector->with_threshold(0.65).judge(std::vector<float>{1, 0, 9, 0}, 2, verdicts);
+  EXPECT_EQ(verdicts[0].label, 0u);
+  EXPECT_EQ(verdicts[1].label, 2u);
+}
+
+// Half a float's step above the threshold of the tree.
+TEST_F(DetectorTest, AWideModelSeesWhatFloatsDoNot) {
+  model::CutColumn at_one, any;
+  at_one.cuts = {0, 1, 2, 3, 4 + 1e-12};
+  any.input = 1;
+  const auto model = std::make_shared<model::TransformedModel>(
+      *model::TransformedModel::make(*model::make_ranks(2, {at_one, any}), split_model(0.2F, 0.9F)));
+  const auto detector = Detector::make(binary_manifest(), {model});
+  ASSERT_TRUE(detector);
+  ASSERT_TRUE(detector->model().is_wide());
+  Verdict verdicts[2];
+  detector->judge(std::vector<double>{4 + 1e-12, 0, 4 + 2e-12, 0}, 2, verdicts);
+  EXPECT_FALSE(verdicts[0].is_attack());
+  EXPECT_TRUE(verdicts[1].is_attack());
 }
 
 TEST_F(DetectorTest, SeveralMembersAreWeighted) {

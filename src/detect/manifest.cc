@@ -56,12 +56,6 @@ class Reader {
     return value == nullptr ? 0 : value->get<double>();
   }
 
-  double share(const Json& object, const std::string& path, const char* field) {
-    const double value = number(object, path, field);
-    if (!(value >= 0 && value <= 1)) fail(join(path, field), "must lie between 0 and 1");
-    return value;
-  }
-
   std::uint64_t whole(const Json& object, const std::string& path, const char* field, bool required = true) {
     const Json* value = get(object, path, field, Json::value_t::number_float, required);
     if (value == nullptr) return 0;
@@ -272,7 +266,8 @@ void read_golden(Reader& in, const Json& json, Manifest& manifest) {
               in.fail(Reader::join(where, "row"),
                       fmt::format("{} numbers for {} columns", golden.row.size(), manifest.schema.size()));
             }
-            golden.score = in.share(entry, where, "score");
+            golden.score = in.number(entry, where, "score");
+            if (!std::isfinite(golden.score)) in.fail(Reader::join(where, "score"), "is not finite");
             golden.label = in.text(entry, where, "label");
             manifest.golden.push_back(std::move(golden));
           });
@@ -336,6 +331,7 @@ std::string to_json(const Manifest& m) {
   out["kind"] = std::string(name(m.kind));
   out["labels"] = m.labels;
   Json& threshold = out["threshold"];
+  if (m.threshold.rule == Manifest::Threshold::Rule::most_likely) threshold["rule"] = "most_likely";
   threshold["value"] = m.threshold.value;
   threshold["chosen_on"] = m.threshold.chosen_on;
   threshold["wanted_rate"] = m.threshold.wanted_rate;
@@ -434,6 +430,12 @@ Result<Manifest> parse_manifest(std::string_view text) {
   if (const Json* threshold = in.get(json, "", "threshold", Json::value_t::object)) {
     m.threshold.value = in.number(*threshold, "threshold", "value");
     if (!std::isfinite(m.threshold.value)) in.fail("threshold.value", "is not finite");
+    const std::string rule = in.text(*threshold, "threshold", "rule", false);
+    if (rule == "most_likely") {
+      m.threshold.rule = Manifest::Threshold::Rule::most_likely;
+    } else if (!rule.empty() && rule != "line") {
+      in.fail("threshold.rule", "'" + rule + "' is neither line nor most_likely", Errc::unsupported);
+    }
     m.threshold.chosen_on = in.text(*threshold, "threshold", "chosen_on", false);
     m.threshold.wanted_rate = in.number(*threshold, "threshold", "wanted_rate", false);
     m.threshold.realised_rate = in.number(*threshold, "threshold", "realised_rate", false);

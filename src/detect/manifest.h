@@ -54,6 +54,11 @@ struct Manifest {
 
   // A flow is an attack when its attack score reaches `value`; the attack score is that of "not label 0".
   struct Threshold {
+    enum class Rule : std::uint8_t {
+      line,         // as said above
+      most_likely,  // with several classes: the label with the highest score, the first of equals
+    };
+    Rule rule = Rule::line;
     double value = 0.5;
     std::string chosen_on;   // "validation benign rows", "by hand"
     double wanted_rate = 0;  // false-positive rate that was asked for, and the one on those rows

@@ -22,7 +22,7 @@ class RecordJudge {
 
   // One verdict for each record, valid until the next call.
   std::span<const Verdict> judge(std::span<const flow::FlowRecord* const> records);
-  // What the detector saw of the records, row-major; valid as long as the verdicts.
+  // What the detector saw of the records, row-major, rounded to float; valid as long as the verdicts.
   std::span<const float> rows() const { return rows_; }
 
  private:
@@ -33,6 +33,7 @@ class RecordJudge {
   FlowBinding binding_;
   Workers* workers_;
   std::vector<float> rows_;
+  std::vector<double> wide_rows_;  // of a wide model
   std::vector<Verdict> verdicts_;
 };
 

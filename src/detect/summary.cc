@@ -120,7 +120,7 @@ struct VerdictSummary::Impl {
   Detector detector;
   SummaryOptions options;
   std::vector<LabelCount> labels;
-  std::uint64_t flows = 0;
+  std::uint64_t flows = 0, unjudged = 0;
 };
 
 VerdictSummary::VerdictSummary(const Detector& detector, SummaryOptions options)
@@ -128,10 +128,17 @@ VerdictSummary::VerdictSummary(const Detector& detector, SummaryOptions options)
 VerdictSummary::~VerdictSummary() = default;
 
 std::uint64_t VerdictSummary::flows() const { return impl_->flows; }
-std::uint64_t VerdictSummary::attacks() const { return impl_->flows - impl_->labels[0].flows; }
+std::uint64_t VerdictSummary::attacks() const {
+  return impl_->flows - impl_->labels[0].flows - impl_->unjudged;
+}
+std::uint64_t VerdictSummary::unjudged() const { return impl_->unjudged; }
 
 void VerdictSummary::add(const Subject& subject, const Verdict& verdict) {
   ++impl_->flows;
+  if (!verdict.is_judged()) {
+    ++impl_->unjudged;
+    return;
+  }
   LabelCount& label = impl_->labels[verdict.label];
   ++label.flows;
   label.packets += subject.packets_both();
@@ -261,6 +268,10 @@ std::string VerdictSummary::to_text(const SummaryStyle& style) const {
                  "{}{} of {} flows look like attacks{}  (detector {} {}, threshold {:.3f})\n", colour,
                  attacks() == 0 ? "None" : with_thousands(attacks()), with_thousands(flows()), plain,
                  manifest.name, manifest.version, manifest.threshold.value);
+  if (unjudged() != 0) {
+    out += fmt::format("{} flows could not be judged: they lack values, and the model cannot do without\n",
+                       with_thousands(unjudged()));
+  }
   if (flows() == 0) return out;
   impl_->table(style, out);
   impl_->sources(style, out);
@@ -277,6 +288,7 @@ std::string VerdictSummary::to_json(std::size_t top) const {
   json.field("threshold", manifest.threshold.value);
   json.field("flows", flows());
   json.field("attacks", attacks());
+  if (unjudged() != 0) json.field("unjudged", unjudged());
   json.key("labels");
   json.begin_array();
   for (const std::size_t i : impl_->order()) {

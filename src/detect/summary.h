@@ -34,6 +34,7 @@ class VerdictSummary {
 
   std::uint64_t flows() const;
   std::uint64_t attacks() const;
+  std::uint64_t unjudged() const;  // of which the model could say nothing; they are among flows()
 
   // An aligned table and a list of sources, for people.
   std::string to_text(const SummaryStyle& style) const;

@@ -1,7 +1,9 @@
 #include "detect/summary.h"
 
 #include <gmock/gmock.h>
+
 #include <gtest/gtest.h>
+#include <cmath>
 
 #include <nlohmann/json.hpp>
 
@@ -12,6 +14,17 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
+
+TEST(SummaryTest, WhatCouldNotBeJudgedIsSaid) {
+  const Detector judged_by = scan_detector();
+  VerdictSummary summary(judged_by);
+  summary.add(flow("10.0.0.1", "10.0.0.2", 80), kBenign);
+  summary.add(flow("10.0.0.1", "10.0.0.2", 80), {0, std::nan(""), std::nan("")});
+  EXPECT_EQ(summary.attacks(), 0u);
+  EXPECT_EQ(summary.unjudged(), 1u);
+  EXPECT_THAT(summary.to_text({}), HasSubstr("1 flows could not be judged"));
+  EXPECT_THAT(summary.to_json(5), HasSubstr(R"("unjudged":1)"));
+}
 
 TEST(SummaryTest, CountsByLabelAndRanksSources) {
   const Detector judged_by = scan_detector();

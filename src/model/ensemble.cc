@@ -22,6 +22,9 @@ Result<Ensemble> Ensemble::make(std::vector<Member> members) {
         member.model->outputs() != members.front().model->outputs()) {
       return Error{Errc::invalid, "the members of an ensemble differ in their inputs or outputs"};
     }
+    if (member.model->scale() != members.front().model->scale()) {
+      return Error{Errc::invalid, "the members of an ensemble score in different ways"};
+    }
     if (!std::isfinite(member.weight) || member.weight < 0) {
       return Error{Errc::invalid, "the weight of an ensemble's member is negative or not finite"};
     }
@@ -56,7 +59,21 @@ void Ensemble::save(internal::FileWriter& out) const {
   }
 }
 
+bool Ensemble::is_wide() const {
+  return std::any_of(members_.begin(), members_.end(),
+                     [](const auto& member) { return member.model->is_wide(); });
+}
+
 void Ensemble::score(std::span<const float> rows, std::size_t count, std::span<double> scores) const {
+  mean(rows, count, scores);
+}
+
+void Ensemble::score_wide(std::span<const double> rows, std::size_t count, std::span<double> scores) const {
+  mean(rows, count, scores);
+}
+
+template <class Number>
+void Ensemble::mean(std::span<const Number> rows, std::size_t count, std::span<double> scores) const {
   const std::size_t width = outputs();
   CHECK(rows.size() >= count * inputs() && scores.size() >= count * width);
   constexpr std::size_t kBlock = 256;
@@ -68,7 +85,9 @@ void Ensemble::score(std::span<const float> rows, std::size_t count, std::span<d
     double* to = scores.data() + first * width;
     std::fill_n(to, some * width, 0.0);
     for (const auto& member : members_) {
-      member.model->score(rows.subspan(first * inputs(), some * inputs()), some, part);
+      const auto from = rows.subspan(first * inputs(), some * inputs());
+      if constexpr (sizeof(Number) == sizeof(float)) member.model->score(from, some, part);
+      if constexpr (sizeof(Number) == sizeof(double)) member.model->score_wide(from, some, part);
       for (std::size_t i = 0; i < some * width; ++i) to[i] += member.weight * part[i];
     }
     for (std::size_t i = 0; i < some * width; ++i) to[i] /= weights;

@@ -19,8 +19,8 @@ class Ensemble final : public Model {
     double weight = 1;
   };
 
-  // Errc::invalid unless there are 1 to kMembersMax members with the same inputs and outputs and finite
-  // weights that are not negative and not all zero.
+  // Errc::invalid unless there are 1 to kMembersMax members with the same inputs, outputs and scale and
+  // finite weights that are not negative and not all zero.
   static Result<Ensemble> make(std::vector<Member> members);
 
   static constexpr std::size_t kMembersMax = 64;
@@ -29,13 +29,19 @@ class Ensemble final : public Model {
 
   std::size_t inputs() const override { return members_.front().model->inputs(); }
   std::size_t outputs() const override { return members_.front().model->outputs(); }
+  Scale scale() const override { return members_.front().model->scale(); }
   void score(std::span<const float> rows, std::size_t count, std::span<double> scores) const override;
+  bool is_wide() const override;
+  void score_wide(std::span<const double> rows, std::size_t count, std::span<double> scores) const override;
   std::string describe() const override;
   void save(internal::FileWriter& out) const override;
 
   std::span<const Member> members() const { return members_; }
 
  private:
+  template <class Number>
+  void mean(std::span<const Number> rows, std::size_t count, std::span<double> scores) const;
+
   explicit Ensemble(std::vector<Member> members) : members_(std::move(members)) {}
   std::vector<Member> members_;
 };

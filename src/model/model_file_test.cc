@@ -14,6 +14,7 @@
 #include "model/ensemble.h"
 #include "model/forest.h"
 #include "model/preprocess.h"
+#include "model/readout.h"
 #include "model/testing.h"
 #include "model/transform.h"
 
@@ -70,8 +71,10 @@ ModelFile everything() {
   zero.missing_is_zero = true;
   auto before = chain({*make_affine(affine), *make_ranks(2, {ranks, zero, set})});
   auto transformed = std::make_shared<const TransformedModel>(*TransformedModel::make(*before, additive));
-  file.model =
-      std::make_shared<const Ensemble>(*Ensemble::make({{forest, 1}, {pipeline, 0.5}, {transformed, 0.25}}));
+  file.model = std::make_shared<const Ensemble>(
+      *Ensemble::make({{forest, 1},
+                       {pipeline, 0.5},
+                       {std::make_shared<const Readout>(*Readout::make(transformed, {1, 0})), 0.25}}));
   return file;
 }
 

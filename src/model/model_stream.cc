@@ -10,6 +10,7 @@
 #include "model/internal/model_stream.h"
 #include "model/network.h"
 #include "model/preprocess.h"
+#include "model/readout.h"
 #include "model/reconstruction.h"
 
 namespace nidus::model::internal {
@@ -274,6 +275,8 @@ Result<std::shared_ptr<const Model>> FileReader::model(int nesting) {
       return share(Network::load(*this));
     case ModelTag::reconstruction:
       return share(Reconstruction::load(*this, nesting));
+    case ModelTag::readout:
+      return share(Readout::load(*this, nesting));
   }
   return fail("a model of kind " + std::to_string(kind) + ", which this version does not know");
 }

@@ -70,23 +70,31 @@ Result<TableRows> TableRows::bind(const Schema& schema, const data::Table& table
   return bound;
 }
 
-void TableRows::fill(std::size_t first, std::size_t count, std::span<float> out) const {
+template <class Number>
+void TableRows::fill_with(std::size_t first, std::size_t count, std::span<Number> out) const {
   const std::size_t width = inputs();
   CHECK(first + count <= rows() && out.size() >= count * width);
   for (std::size_t i = 0; i < width; ++i) {
     const Source& source = sources_[i];
-    float* to = out.data() + i;
+    Number* to = out.data() + i;
     for (std::size_t row = first; row < first + count; ++row, to += width) {
       if (!source.values.empty()) {
-        *to = source.values[row];
+        *to = static_cast<Number>(source.values[row]);
       } else if (source.column->kind == data::Kind::text) {
         const auto code = source.column->codes[row];
-        *to = code == data::kMissing ? kNone : source.codes[code];
+        *to = static_cast<Number>(code == data::kMissing ? kNone : source.codes[code]);
       } else {
-        *to = static_cast<float>(source.column->numbers[row]);
+        *to = static_cast<Number>(source.column->numbers[row]);
       }
     }
   }
+}
+
+void TableRows::fill(std::size_t first, std::size_t count, std::span<float> out) const {
+  fill_with(first, count, out);
+}
+void TableRows::fill(std::size_t first, std::size_t count, std::span<double> out) const {
+  fill_with(first, count, out);
 }
 
 std::vector<float> TableRows::all() const {

@@ -58,10 +58,14 @@ class TableRows {
 
   // Writes `count` rows from `first` on, row-major: out has count × inputs() places.
   void fill(std::size_t first, std::size_t count, std::span<float> out) const;
+  void fill(std::size_t first, std::size_t count, std::span<double> out) const;
   // All of them.
   std::vector<float> all() const;
 
  private:
+  template <class Number>
+  void fill_with(std::size_t first, std::size_t count, std::span<Number> out) const;
+
   struct Source {
     const data::Column* column = nullptr;
     std::vector<float> codes;   // of a text column: by its own codes

@@ -39,6 +39,7 @@ enum class ModelTag : std::uint32_t {
   transformed = 6,
   network = 7,
   reconstruction = 8,
+  readout = 9,
 };
 
 enum class TransformTag : std::uint32_t { chain = 1, affine = 2, ranks = 3 };
