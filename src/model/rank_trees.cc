@@ -2,6 +2,8 @@
 #include <array>
 #include <bit>
 #include <limits>
+#include <numeric>
+#include <utility>
 
 #include "base/check.h"
 #include "model/internal/ranked_trees.h"
@@ -25,31 +27,68 @@ float value_of(std::uint32_t key) {
   return std::bit_cast<float>((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
 }
 
-// The key of a node's threshold above the number of the node.
-using KeyAndNode = std::uint64_t;
+// A key above the place it comes from.
+using KeyAndPlace = std::uint64_t;
 
-// By key: three passes over eleven bits each. Comparing takes five times as long for some thousand of them.
-void sort_by_key(std::span<KeyAndNode> all, std::vector<KeyAndNode>& room) {
-  constexpr std::size_t kFew = 512;
-  if (all.size() < kFew) {
-    std::sort(all.begin(), all.end());
-    return;
+// Turns thresholds into ranks, one feature after the other.
+class Ranker {
+ public:
+  // The different ones of these keys, as values, ascending; the keys become their ranks among them.
+  std::vector<float> rank(std::span<std::uint32_t> keys) {
+    const std::size_t size = keys.size();
+    keys_.resize(size);
+    for (std::size_t i = 0; i < size; ++i) keys_[i] = KeyAndPlace{keys[i]} << 32 | i;
+    sort();
+    std::vector<float> different(size);
+    std::size_t count = 0;
+    std::uint32_t last = static_cast<std::uint32_t>(keys_[0] >> 32);
+    for (const KeyAndPlace one : keys_) {  // whether a key is new cannot be predicted, so there is no asking
+      const auto key = static_cast<std::uint32_t>(one >> 32);
+      count += key != last ? 1 : 0;
+      last = key;
+      different[count] = value_of(key);
+      keys[static_cast<std::uint32_t>(one)] = static_cast<std::uint32_t>(count);
+    }
+    different.resize(count + 1);
+    return different;
   }
-  room.resize(std::max(room.size(), all.size()));
-  std::span<KeyAndNode> from = all, to = std::span(room).first(all.size());
-  constexpr std::array<unsigned, 3> kShifts = {32, 43, 54};
-  std::array<std::array<std::uint32_t, 2048>, kShifts.size()> at{};
-  for (const auto one : all) {
-    for (std::size_t pass = 0; pass < kShifts.size(); ++pass) ++at[pass][one >> kShifts[pass] & 2047];
+
+ private:
+  // By key: three passes over a third of the bits in which keys differ. Comparing takes five times as long
+  // for some thousand of them.
+  void sort() {
+    constexpr std::size_t kFew = 512, kPasses = 3;
+    if (keys_.size() < kFew) {
+      std::sort(keys_.begin(), keys_.end());
+      return;
+    }
+    std::uint64_t least = ~std::uint64_t{0}, most = 0;
+    for (const KeyAndPlace one : keys_) {
+      least = std::min(least, one);
+      most = std::max(most, one);
+    }
+    least = least >> 32 << 32;
+    const auto width = static_cast<unsigned>(std::bit_width((most - least) >> 32));
+    const unsigned digit = (width + kPasses - 1) / kPasses;
+    const std::uint64_t mask = (std::uint64_t{1} << digit) - 1;
+    std::array<std::array<std::uint32_t, 2048>, kPasses> at;
+    for (auto& places : at) std::fill_n(places.begin(), mask + 1, 0);
+    for (const KeyAndPlace one : keys_) {
+      const std::uint64_t key = (one - least) >> 32;
+      for (std::size_t pass = 0; pass < kPasses; ++pass) ++at[pass][key >> (pass * digit) & mask];
+    }
+    room_.resize(keys_.size());
+    for (std::size_t pass = 0; pass < kPasses; ++pass) {
+      std::uint32_t sum = 0;
+      for (std::size_t i = 0; i <= mask; ++i) sum += std::exchange(at[pass][i], sum);
+      const std::size_t shift = 32 + pass * digit;
+      for (const KeyAndPlace one : keys_) room_[at[pass][(one - least) >> shift & mask]++] = one;
+      std::swap(keys_, room_);
+    }
   }
-  for (std::size_t pass = 0; pass < kShifts.size(); ++pass) {
-    std::uint32_t sum = 0;
-    for (auto& place : at[pass]) sum += std::exchange(place, sum);
-    for (const auto one : from) to[at[pass][one >> kShifts[pass] & 2047]++] = one;
-    std::swap(from, to);
-  }
-  std::copy(from.begin(), from.end(), all.begin());  // three passes end in the other room
-}
+
+  std::vector<KeyAndPlace> keys_, room_;
+};
 
 // Appends the layers of these cuts to the table.
 RankColumn layers_of(std::vector<float> cuts, std::vector<float>& table) {
@@ -74,76 +113,57 @@ RankColumn layers_of(std::vector<float> cuts, std::vector<float>& table) {
   return column;
 }
 
-// No rank is above it, whatever the width it is cut to.
-constexpr std::uint32_t kLeafCut = 0xffffffff;
-
-// What the nodes ask of one feature.
-struct Asked {
-  std::size_t begin = 0, end = 0;  // of its keys
-  std::array<bool, 2> missing{};   // some node sends missing left, right
-};
-
 }  // namespace
 
 RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint16_t> depths,
                          const TreeKernel& chosen)
     : kernel(chosen) {
-  // The thresholds of each feature. Every second node is a leaf, and no processor guesses which: so there is
-  // no asking, and leaves go to a feature behind the last, all to one place.
-  const std::size_t nobody = parts.inputs;
-  std::vector<Asked> asked(parts.inputs + 1);
-  std::size_t furthest = 0;
+  // The inner nodes. Every second node is a leaf, and no processor guesses which: so there is no asking.
+  HugeVector<std::uint32_t> inner_nodes(parts.nodes.size() + 1);
+  std::size_t inner_count = 0, furthest = 0;
   for (std::size_t tree = 0; tree < depths.size(); ++tree) {
     const std::size_t root = parts.roots[tree];
     for (std::size_t i = root; i < parts.roots[tree + 1]; ++i) {
       const Node node = parts.nodes[i];
-      ++asked[node.is_leaf() ? nobody : node.feature()].end;
+      inner_nodes[inner_count] = static_cast<std::uint32_t>(i);
+      inner_count += node.is_leaf() ? 0 : 1;
       furthest = std::max(furthest, node.left() - (i - root));
     }
   }
-  std::size_t sum = 0;
-  for (auto& one : asked) {
-    const std::size_t size = one.end;
-    one.begin = one.end = sum;
-    sum += size;
-  }
-  std::vector<KeyAndNode> keys(asked[nobody].begin + 1), room;
-  for (std::size_t i = 0; i < parts.nodes.size(); ++i) {
+  const std::span<const std::uint32_t> inner(inner_nodes.data(), inner_count);
+
+  // The keys of each feature, in the order of the nodes: those of feature f from begins[f] on.
+  std::vector<std::uint32_t> begins(parts.inputs + 1);
+  for (const auto i : inner) ++begins[parts.nodes[i].feature() + 1];
+  std::partial_sum(begins.begin(), begins.end(), begins.begin());
+  HugeVector<std::uint32_t> keys(inner.size());
+  std::vector<std::uint32_t> next(begins.begin(), begins.end() - 1);
+  for (const auto i : inner) {
     const Node node = parts.nodes[i];
-    Asked& by = asked[node.is_leaf() ? nobody : node.feature()];
-    keys[by.end] = KeyAndNode{key_of(node.threshold())} << 32 | i;
-    by.end += node.is_leaf() ? 0 : 1;
+    keys[next[node.feature()]++] = key_of(node.threshold());
   }
-  for (std::size_t i = 0; !parts.missing_right.empty() && i < parts.nodes.size(); ++i) {
-    const Node node = parts.nodes[i];
-    asked[node.is_leaf() ? nobody : node.feature()].missing[goes_right(parts, i) ? 1 : 0] = true;
+  // Whether some node sends what is missing left, right.
+  std::vector<std::array<bool, 2>> missing(parts.inputs, {true, false});
+  if (!parts.missing_right.empty()) {
+    missing.assign(parts.inputs, {false, false});
+    for (const auto i : inner) missing[parts.nodes[i].feature()][goes_right(parts, i) ? 1 : 0] = true;
   }
 
   // Layers of cuts, and the columns that are ranked by them; those with as many layers stand together, so
   // that a processor that ranks one row after the other can tell what comes.
   std::size_t cuts_most = 0;
-  std::vector<std::pair<RankColumn, bool>> made;                    // and whether missing goes right
-  std::vector<std::uint32_t> cut_of(parts.nodes.size(), kLeafCut);  // of each node
+  std::vector<std::pair<RankColumn, bool>> made;  // and whether missing goes right
+  Ranker ranker;
   for (std::size_t feature = 0; feature < parts.inputs; ++feature) {
-    const Asked& one = asked[feature];
-    if (one.begin == one.end) continue;
-    const auto own = std::span(keys).subspan(one.begin, one.end - one.begin);
-    sort_by_key(own, room);
-    std::vector<float> different;
-    std::uint64_t last = ~std::uint64_t{0};
-    for (const KeyAndNode here : own) {
-      if (const std::uint64_t key = here >> 32; key != last) {
-        different.push_back(value_of(static_cast<std::uint32_t>(key)));
-        last = key;
-      }
-      cut_of[static_cast<std::uint32_t>(here)] = static_cast<std::uint32_t>(different.size() - 1);
-    }
+    const std::size_t begin = begins[feature], end = begins[feature + 1];
+    if (begin == end) continue;
+    auto different = ranker.rank(std::span(keys).subspan(begin, end - begin));
     const std::size_t size = different.size();
     cuts_most = std::max(cuts_most, size);
     RankColumn column = layers_of(std::move(different), cuts);
     column.feature = static_cast<std::uint32_t>(feature);
     for (const bool right : {false, true}) {
-      if (!one.missing[right ? 1 : 0] && (right || !parts.missing_right.empty())) continue;
+      if (!missing[feature][right ? 1 : 0]) continue;
       column.missing = right ? static_cast<std::uint32_t>(size) : 0;
       made.emplace_back(column, right);
     }
@@ -164,24 +184,29 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
   std::copy_backward(cuts.begin(), cuts.begin() + static_cast<std::ptrdiff_t>(size),
                      cuts.begin() + static_cast<std::ptrdiff_t>(size + cuts_begin));
 
+  std::copy(begins.begin(), begins.end() - 1, next.begin());
+  const auto next_cut = [&](Node node) { return keys[next[node.feature()]++]; };
+
   const auto column_of_node = [&](std::size_t i) {
     return std::size_t{column_of[2 * parts.nodes[i].feature() + (goes_right(parts, i) ? 1 : 0)]};
   };
 
+  // Nodes are leaves unless they are inner: a leaf is its own left child, and no rank is above its cut.
   const auto make_deep = [&](auto& nodes) {
     using Deep = typename std::remove_reference_t<decltype(nodes)>::value_type;
     nodes.resize(parts.nodes.size());
-    for (std::size_t tree = 0; tree < depths.size(); ++tree) {
-      const std::size_t root = parts.roots[tree];
-      for (std::size_t i = root; i < parts.roots[tree + 1]; ++i) {
-        // A leaf is its own left child, and what it asks of no column has an answer that keeps it there.
-        nodes[i].left = static_cast<decltype(Deep::left)>(parts.nodes[i].left() - (i - root));
-        nodes[i].column = static_cast<decltype(Deep::column)>(column_of_node(i));
-        nodes[i].cut = static_cast<decltype(Deep::cut)>(cut_of[i]);
-      }
+    std::size_t tree = 0;
+    for (const auto i : inner) {
+      while (i >= parts.roots[tree + 1]) ++tree;
+      const Node node = parts.nodes[i];
+      nodes[i] = {static_cast<decltype(Deep::left)>(node.left() - (i - parts.roots[tree])),
+                  static_cast<decltype(Deep::column)>(column_of_node(i)),
+                  static_cast<decltype(Deep::cut)>(next_cut(node))};
     }
   };
   const auto make_full = [&](std::uint16_t flip) {
+    std::vector<std::uint32_t> cut_of(parts.nodes.size());
+    for (const auto i : inner) cut_of[i] = next_cut(parts.nodes[i]);
     for (std::size_t tree = 0; tree < depths.size(); ++tree) {
       // A tree of one leaf is written as one node with that leaf on both sides.
       const std::size_t depth = std::max<std::size_t>(depths[tree], 1), leaves = std::size_t{1} << depth;

@@ -198,7 +198,7 @@ inline void walk_strips(const Deep* tree, const typename Deep::Rank* strips, std
 }
 
 template <class Deep, class Sum>
-void add_deep(const RankedTrees& trees, const std::vector<Deep>& nodes, const Sums<Sum>& sums,
+void add_deep(const RankedTrees& trees, const HugeVector<Deep>& nodes, const Sums<Sum>& sums,
               const float* rows, std::size_t count, typename Deep::Rank* strips) {
   const std::size_t stride = trees.columns.size() * kLanes, groups = (count + kLanes - 1) / kLanes;
   rank_rows(trees, sums.parts.inputs, rows, count, kLanes, false, strips);
@@ -227,7 +227,7 @@ void add_deep(const RankedTrees& trees, const std::vector<Deep>& nodes, const Su
 
 // One row through kTrees trees.
 template <std::size_t kTrees, class Deep, class Sum>
-void add_deep_row_group(const std::vector<Deep>& nodes, const Sums<Sum>& sums,
+void add_deep_row_group(const HugeVector<Deep>& nodes, const Sums<Sum>& sums,
                         const typename Deep::Rank* ranks, std::size_t first) {
   std::size_t at[kTrees];
   for (std::size_t i = 0; i < kTrees; ++i) at[i] = sums.parts.roots[first + i];
@@ -245,7 +245,7 @@ void add_deep_row_group(const std::vector<Deep>& nodes, const Sums<Sum>& sums,
 }
 
 template <class Deep, class Sum>
-void add_deep_row(const RankedTrees& trees, const std::vector<Deep>& nodes, const Sums<Sum>& sums,
+void add_deep_row(const RankedTrees& trees, const HugeVector<Deep>& nodes, const Sums<Sum>& sums,
                   const float* row, typename Deep::Rank* ranks) {
   rank_rows(trees, sums.parts.inputs, row, 1, 1, false, ranks);
   const std::size_t count = sums.parts.roots.size() - 1;
@@ -292,7 +292,7 @@ void RankedTrees::add(const TreeSet::Parts& parts, const float* rows, std::size_
           add_full_row(*this, into, from, scratch);
         });
   };
-  const auto through_deep = [&]<class Deep>(const std::vector<Deep>& nodes) {
+  const auto through_deep = [&]<class Deep>(const HugeVector<Deep>& nodes) {
     using Rank = typename Deep::Rank;
     in_blocks<Rank>(
         *this, sums, rows, count, kLanes, kFewForDeep,

@@ -158,7 +158,7 @@ TEST(TreeKernel, FullTreesOfEveryDepth) {
 }
 
 TEST(TreeKernel, MoreThresholdsThanSixteenBitsHold) {
-  auto drawn = draw_trees(5, 40, 1, 4001, 1, true, 10000000);
+  auto drawn = draw_trees(5, 60, 1, 4001, 1, true, 10000000);
   const auto rows = draw_rows(5, drawn.thresholds, 200, 1, true);
   const auto trees = TreeSet::make(std::move(drawn.parts));
   ASSERT_EQ(RankedTrees(trees->parts(), depths_of(*trees)).form, RankedTrees::Form::huge);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <array>
 
 #include "model/testing.h"
@@ -56,6 +57,42 @@ TEST(Trees, AWalkEndsWhereThePlainWalkerDoes) {
       }
     }
   }
+}
+
+TEST(Trees, TheDepthIsThatOfTheDeepestLeaf) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const auto trees = TreeSet::make(draw_trees(seed, 7, 3, seed % 2 == 0 ? 401 : 15, 1, false).parts);
+    ASSERT_TRUE(trees);
+    for (std::size_t tree = 0; tree < trees->trees(); ++tree) {
+      const auto nodes = trees->tree(tree);
+      std::vector<std::size_t> depths(nodes.size());
+      for (std::size_t i = 0; i < nodes.size(); ++i) {
+        if (!nodes[i].is_leaf()) depths[nodes[i].left()] = depths[nodes[i].left() + 1] = depths[i] + 1;
+      }
+      ASSERT_EQ(trees->depth(tree), *std::max_element(depths.begin(), depths.end())) << seed << " " << tree;
+    }
+  }
+}
+
+TEST(Trees, AChainDeeperThanTheLimitIsRefused) {
+  const auto chain = [](std::size_t depth) {
+    std::vector<Node> nodes;
+    for (std::size_t i = 0; i < depth; ++i) {
+      nodes.push_back(Node::inner(0, 0, 2 * i + 1));
+      nodes.push_back(Node::leaf(2 * i + 1, 0));
+    }
+    nodes.push_back(Node::leaf(2 * depth, 0));
+    TreeSet::Parts parts;
+    parts.inputs = 1;
+    parts.roots = std::vector<std::uint32_t>{0, static_cast<std::uint32_t>(nodes.size())};
+    parts.nodes = std::move(nodes);
+    parts.leaves = std::vector<float>{0};
+    return parts;
+  };
+  const auto deepest = TreeSet::make(chain(65535));
+  ASSERT_TRUE(deepest);
+  EXPECT_EQ(deepest->depth(0), 65535u);
+  EXPECT_THAT(refusal(chain(65536)), HasSubstr("tree 0: too deep"));
 }
 
 TEST(Trees, ATreeOfOneLeafIsATree) {

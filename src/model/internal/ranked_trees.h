@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "model/internal/huge_pages.h"
 #include "model/internal/tree_kernel.h"
 #include "model/trees.h"
 
@@ -61,9 +62,9 @@ struct RankedTrees {
   std::size_t cuts_begin = 0;
 
   // Only those of the form are filled. Nodes of deep trees have the numbers they have in the parts.
-  std::vector<NarrowNode> narrow;
-  std::vector<WideNode> wide;
-  std::vector<HugeNode> huge;
+  HugeVector<NarrowNode> narrow;
+  HugeVector<WideNode> wide;
+  HugeVector<HugeNode> huge;
   std::vector<Full> full;
   std::vector<FullNode> full_nodes;
   std::vector<std::uint32_t> full_leaves;  // leaf numbers, 2^depth of each tree
