@@ -6,7 +6,6 @@
 #include <set>
 #include <utility>
 
-#include "base/file.h"
 #include "base/text.h"
 #include "model/internal/model_stream.h"
 
@@ -95,13 +94,16 @@ Result<void> save_model(const std::filesystem::path& path, const ModelFile& file
 Result<ModelFile> load_model(const std::filesystem::path& path) {
   auto mapped = MappedFile::open(path);
   if (!mapped) return std::move(mapped).error();
-  auto owner = std::make_shared<MappedFile>(std::move(*mapped));
-  const auto bytes = owner->bytes();
-  auto reader = internal::FileReader::open(std::move(owner), bytes);
-  if (!reader) return std::move(reader).error().within(path.string());
-  auto file = read(*reader);
+  auto file = load_model(std::make_shared<const MappedFile>(std::move(*mapped)));
   if (!file) return std::move(file).error().within(path.string());
   return file;
+}
+
+Result<ModelFile> load_model(std::shared_ptr<const MappedFile> file) {
+  const auto bytes = file->bytes();
+  auto reader = internal::FileReader::open(std::move(file), bytes);
+  if (!reader) return std::move(reader).error();
+  return read(*reader);
 }
 
 Result<ModelFile> parse_model(std::span<const std::byte> bytes) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/result.h"
 #include "model/model.h"
 #include "model/schema.h"
@@ -32,6 +33,9 @@ Result<void> save_model(const std::filesystem::path& path, const ModelFile& file
 // model keeps the file mapped while it lives. The file must not be truncated meanwhile; replacing it by
 // renaming another over it, as save_model does, is safe.
 Result<ModelFile> load_model(const std::filesystem::path& path);
+
+// The same of a file that is mapped already; errors do not name it.
+Result<ModelFile> load_model(std::shared_ptr<const MappedFile> file);
 
 // From bytes in memory, which are copied once.
 Result<ModelFile> parse_model(std::span<const std::byte> bytes);
