@@ -28,7 +28,7 @@ struct Part {
   const TreeSet* set = nullptr;
   std::vector<ShapTree> trees;
   std::vector<double> base;    // by output: shares or margins when nothing is known
-  std::vector<double> leaves;  // boosted trees: value by leaf number
+  std::vector<double> leaves;  // value by leaf number, where a leaf has one
 };
 
 double logistic(double margin) { return 1 / (1 + std::exp(-margin)); }
@@ -154,8 +154,9 @@ Result<std::vector<Part>> parts_of(const Model& model, internal::ShapRules& rule
 // By leaf number: the weighted sum of what a leaf holds.
 std::vector<double> leaf_values(const TreeSet& set, std::span<const double> weights) {
   std::vector<double> out(set.leaves());
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    for (std::size_t k = 0; k < weights.size(); ++k) out[i] += weights[k] * set.value(i, k);
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    if (weights[k] == 0) continue;  // all but one, as a rule: and a row alone pays for them all by itself
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] += weights[k] * set.value(i, k);
   }
   return out;
 }
@@ -187,8 +188,8 @@ Result<Explainer> Explainer::make(std::shared_ptr<const Model> model, Unit unit)
     (part.boost != nullptr ? margins : shares) = true;
     for (const auto* before : part.before) impl->inputs_max = std::max(impl->inputs_max, before->outputs());
     part.base.assign(outputs, 0);
+    if (part.set->width() == 1) part.leaves = leaf_values(*part.set, kOne);
     if (part.boost != nullptr) {
-      part.leaves = leaf_values(*part.set, kOne);
       for (std::size_t g = 0; g < outputs; ++g)
         part.base[g] = static_cast<double>(part.boost->base_margins()[g]);
       for (std::size_t i = 0; i < part.trees.size(); ++i)
@@ -226,8 +227,9 @@ void Explainer::explain(std::span<const float> rows, std::size_t count, std::spa
   std::vector<double> scales;  // row × group
   std::vector<double> shares;  // by leaf number, of the forest at hand
   for (const Part& part : impl_->parts) {
-    if (part.boost == nullptr) shares = leaf_values(*part.set, weights);
-    const std::vector<double>& values = part.boost != nullptr ? part.leaves : shares;
+    const bool single = !part.leaves.empty();  // else weights go into the leaves, once for all rows
+    if (!single) shares = leaf_values(*part.set, weights);
+    const std::vector<double>& values = single ? part.leaves : shares;
     const bool through_link = part.boost != nullptr && impl_->unit == Unit::score;
     const double base = through_link ? link.score(part.base) : dot(weights, part.base);
     for (const auto& tree : part.trees) scratch.make_room(tree);
@@ -259,9 +261,8 @@ void Explainer::explain(std::span<const float> rows, std::size_t count, std::spa
         const ShapTree& tree = part.trees[i];
         if (tree.steps.empty()) continue;
         const std::size_t group = part.boost != nullptr ? part.boost->groups()[i] : 0;
-        const double scale =
-            part.weight *
-            (part.boost != nullptr ? weights[group] : 1 / static_cast<double>(part.trees.size()));
+        const double scale = part.weight * (single ? weights[group] : 1.0) /
+                             (part.boost != nullptr ? 1.0 : static_cast<double>(part.trees.size()));
         if (!through_link && scale == 0) continue;
         set_leaves(tree, values, scratch);
         for (std::size_t row = 0; row < some; ++row) {

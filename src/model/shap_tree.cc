@@ -229,13 +229,4 @@ void ShapScratch::make_room(const ShapTree& tree) {
   states.resize(std::max(states.size(), tree.steps.size() + 1));
 }
 
-void set_leaves(const ShapTree& tree, std::span<const double> leaf_values, ShapScratch& scratch) {
-  const std::size_t points = tree.points();
-  double* to = scratch.values.data();
-  for (const auto leaf : tree.leaves) {
-    std::fill_n(to, points, leaf_values[leaf]);
-    to += points;
-  }
-}
-
 }  // namespace nidus::model::internal
