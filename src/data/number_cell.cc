@@ -16,6 +16,9 @@ constexpr std::array<std::uint64_t, 20> kWholePowers = [] {
   return powers;
 }();
 
+// Whole numbers below it are exact doubles.
+constexpr std::uint64_t kExactBelow = std::uint64_t{1} << 53;
+
 // high:0 / divisor, where high < divisor; the remainder only as zero or not.
 std::uint64_t divide(std::uint64_t high, std::uint64_t low, std::uint64_t divisor, bool& rest) {
 #ifdef __x86_64__
@@ -66,12 +69,58 @@ int take_digits(const char*& at, const char* end, std::uint64_t& digits, int hav
   return taken;
 }
 
+// 17 to 24 characters, as doubles are written to the last bit: digits, 19 of them significant at most, and a
+// point. As the shorter forms in the header, with three words instead of two; false for anything else.
+bool read_three_words(const char* at, const char* end, double& magnitude) {
+  constexpr std::uint64_t kZeros = 0x3030303030303030u;
+  const auto length = static_cast<std::size_t>(end - at);
+  std::uint64_t first = (load_word(at) ^ kZeros) << (192 - 8 * length);
+  std::uint64_t second = load_word(end - 16) ^ kZeros, third = load_word(end - 8) ^ kZeros;
+  const std::uint64_t odd_first = no_digits(first), odd_second = no_digits(second),
+                      odd_third = no_digits(third);
+  unsigned fraction = 0;
+  if ((odd_first | odd_second | odd_third) != 0) {
+    const std::uint64_t in_first = up_to_first(odd_first);
+    const std::uint64_t in_second = odd_first != 0 ? 0 : up_to_first(odd_second);
+    const std::uint64_t in_third = (odd_first | odd_second) != 0 ? 0 : up_to_first(odd_third);
+    third = (((third << 8) | (second >> 56)) & in_third) | (third & ~in_third);
+    second = (((second << 8) | (first >> 56)) & in_second) | (second & ~in_second);
+    first = ((first << 8) & in_first) | (first & ~in_first);
+    int place = 16 + std::countr_zero(odd_third | kHighestBit) / 8;
+    if (odd_second != 0) place = 8 + std::countr_zero(odd_second) / 8;
+    if (odd_first != 0) place = std::countr_zero(odd_first) / 8;
+    fraction = static_cast<unsigned>(23 - place);
+    if (*(end - 1 - fraction) != '.') return false;
+    if ((no_digits(first) | no_digits(second) | no_digits(third)) != 0) return false;
+  }
+  const std::uint64_t leading = eight_digits(first);
+  if (leading > 1843) return false;  // beyond 64 bits, or nearly
+  const std::uint64_t digits =
+      (leading * 100'000'000 + eight_digits(second)) * 100'000'000 + eight_digits(third);
+  if (fraction == 0) {
+    magnitude = static_cast<double>(digits);
+  } else if (digits < kExactBelow && fraction <= 22) {
+    magnitude = static_cast<double>(digits) / kPowersOfTen[fraction];
+  } else if (fraction <= 19) {
+    magnitude = quotient_of(digits, fraction);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 bool read_long_number(const char* begin, const char* end, double& value) {
   const char* at = begin;
   const bool negative = at != end && *at == '-';
   if (negative) ++at;
+  if constexpr (std::endian::native == std::endian::little) {
+    if (end - at >= 17 && end - at <= 24 && read_three_words(at, end, value)) {
+      if (negative) value = -value;
+      return true;
+    }
+  }
   std::uint64_t digits = 0;
   int count = take_digits(at, end, digits, 0);
   int power = 0;
@@ -91,9 +140,7 @@ bool read_long_number(const char* begin, const char* end, double& value) {
     }
   }
   if (count > 0 && at == end) {
-    constexpr std::uint64_t kExact = std::uint64_t{1}
-                                     << 26;  // squared: 2^52, below which all digits are exact doubles
-    const bool exact = digits < kExact * kExact;
+    const bool exact = digits < kExactBelow;
     double magnitude = 0;
     bool done = true;
     if (power == 0) {

@@ -25,6 +25,10 @@ inline std::uint64_t no_digits(std::uint64_t word) {
   return ((word + 0x7676767676767676u) | word) & 0x8080808080808080u;
 }
 
+// The bytes up to and with the lowest whose high bit is set; all of them if there is none.
+inline std::uint64_t up_to_first(std::uint64_t odd) { return odd ^ (odd - 1); }
+inline constexpr std::uint64_t kHighestBit = std::uint64_t{1} << 63;
+
 // Eight digits, the first in the lowest byte.
 inline std::uint64_t eight_digits(std::uint64_t word) {
   word = word * 10 + (word >> 8);
@@ -74,27 +78,23 @@ inline bool read_number(const char* begin, const char* end, double& value) {
     std::uint64_t low = (load_word(at) ^ kZeros) << (128 - 8 * length);
     const std::uint64_t odd_low = no_digits(low), odd_high = no_digits(high);
     std::size_t fraction = 0;
-    if (odd_low != 0) {
-      const auto bit = static_cast<unsigned>(std::countr_zero(odd_low)) - 7;
-      const std::uint64_t below = (std::uint64_t{1} << bit) - 1;
-      if (((low >> bit) & 0xff) != kPoint) return read_long_number(begin, end, value);
-      low = ((low & below) << 8) | (low & ~below & ~(std::uint64_t{0xff} << bit));
-      fraction = 15 - bit / 8;
-    } else if (odd_high != 0) {
-      const auto bit = static_cast<unsigned>(std::countr_zero(odd_high)) - 7;
-      const std::uint64_t below = (std::uint64_t{1} << bit) - 1;
-      if (((high >> bit) & 0xff) != kPoint) return read_long_number(begin, end, value);
-      high = ((high & below) << 8) | (high & ~below & ~(std::uint64_t{0xff} << bit)) | (low >> 56);
-      low <<= 8;
-      fraction = 7 - bit / 8;
-    }
-    if ((odd_low | odd_high) != 0 && (no_digits(low) | no_digits(high)) != 0) {
-      return read_long_number(begin, end, value);
+    if ((odd_low | odd_high) != 0) {
+      // Where the point stands differs from cell to cell, so it is taken out without a branch.
+      const std::uint64_t in_low = up_to_first(odd_low), in_high = odd_low != 0 ? 0 : up_to_first(odd_high);
+      high = (((high << 8) | (low >> 56)) & in_high) | (high & ~in_high);
+      low = ((low << 8) & in_low) | (low & ~in_low);
+      const int place =
+          odd_low != 0 ? std::countr_zero(odd_low) / 8 : 8 + std::countr_zero(odd_high | kHighestBit) / 8;
+      fraction = static_cast<std::size_t>(15 - place);
+      if (end[-1 - static_cast<std::ptrdiff_t>(fraction)] != '.' || (no_digits(low) | no_digits(high)) != 0) {
+        return read_long_number(begin, end, value);
+      }
     }
     const std::uint64_t digits = eight_digits(low) * 100'000'000 + eight_digits(high);
     magnitude = static_cast<double>(digits) / kPowersOfTen[fraction];
   }
-  value = negative ? -magnitude : magnitude;
+  // The sign is set as a bit: half of a column may have one.
+  value = std::bit_cast<double>(std::bit_cast<std::uint64_t>(magnitude) | (std::uint64_t{negative} << 63));
   return true;
 }
 
