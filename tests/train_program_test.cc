@@ -237,6 +237,20 @@ TEST_F(TrainTest, CategoriesNeverSeenAreMissing) {
   EXPECT_EQ(unseen.out, nidus("evaluate made blank.csv --label label --json").out);
 }
 
+// What a detector knows comes from the rows it learnt from: a text of rows held out is as good as unseen.
+TEST_F(TrainTest, TextsOfRowsHeldOutAreNotLearnt) {
+  Rows rows = drawn(400);
+  rows.names.emplace_back("part");
+  for (std::size_t row = 0; row < rows.cells.size(); ++row) {
+    const bool held_out = row % 4 == 0;
+    if (held_out) rows.cells[row][2] = "gopher";
+    rows.cells[row].emplace_back(held_out ? "late" : "early");
+  }
+  ASSERT_EQ(train(rows.csv(), "--group part --hold-out late").status, 0);
+  EXPECT_THAT(text("made/detector.json"), AllOf(HasSubstr("\"http\""), Not(HasSubstr("gopher"))));
+  EXPECT_EQ(nidus("evaluate made rows.csv --label label --group part --hold-out late").status, 0);
+}
+
 // Whether a text is one column or many, the detector takes and explains the column of the table; and spelling
 // it otherwise, so that the alphabet has another order, changes no score where each text is a column of its
 // own.

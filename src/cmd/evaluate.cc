@@ -88,7 +88,10 @@ Result<LabelledRows> read_rows(const EvaluateArguments& given, const std::vector
     if (auto same = detect::check_profile(tables->table, manifest.meter_description); !same)
       return std::move(same).error();
   }
-  return rows_of_table(*tables, given.labels, manifest.schema, Part::held_out, width);
+  auto rows = labels_of_table(*tables, given.labels, Part::held_out);
+  if (!rows) return std::move(rows).error();
+  if (auto done = take_values(*tables, manifest.schema, *rows, width); !done) return std::move(done).error();
+  return rows;
 }
 
 // The classes of the truth: the detector's labels, and behind them those it has never heard of, which it

@@ -175,8 +175,9 @@ Result<InputTables> read_tables(const std::vector<std::string>& inputs) {
     auto table = data::read_table(input, options, &report);
     if (!table) return std::move(table).error();
     if (report.bad_rows() != 0) {
-      say(fmt::format("{} rows could not be read and were left out; the first: {}",
-                      with_thousands(report.bad_rows()), report.first_bad_row()));
+      say(fmt::format("{} could not be read and {} left out; the first: {}",
+                      report.bad_rows() == 1 ? "1 row" : with_thousands(report.bad_rows()) + " rows",
+                      report.bad_rows() == 1 ? "was" : "were", report.first_bad_row()));
     }
     const std::size_t rows = table->rows();
     if (out.table.columns() == 0) {
@@ -312,8 +313,7 @@ Result<std::vector<bool>> held_out_rows(const InputTables& inputs, const LabelAr
 
 }  // namespace
 
-Result<LabelledRows> rows_of_table(const InputTables& inputs, const LabelArguments& labels,
-                                   const model::Schema& schema, Part part, Width width) {
+Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArguments& labels, Part part) {
   const data::Table& table = inputs.table;
   const data::DatasetSchema* const known = data::recognise(names_of(table));
   std::string label = labels.column;
@@ -328,10 +328,6 @@ Result<LabelledRows> rows_of_table(const InputTables& inputs, const LabelArgumen
   if (!label_options) return label_options.error();
   const auto original = data::read_labels(table, label, *label_options);
   if (!original) return original.error();
-  const auto there = detect::schema_in(schema, table);
-  if (!there) return there.error();
-  const auto bound = model::TableRows::bind(*there, table);
-  if (!bound) return bound.error();
   const auto groups = groups_of(inputs, known, labels.group);
   if (!groups) return groups.error();
 
@@ -373,17 +369,30 @@ Result<LabelledRows> rows_of_table(const InputTables& inputs, const LabelArgumen
       if (groups->names.empty() && part == Part::training) group = out.group_names.code(std::to_string(id));
     }
     out.groups.push_back(group);
-    out.values.resize(out.values.size() + bound->inputs());
-    bound->fill(row, 1, std::span(out.values).last(bound->inputs()));
-    if (width == Width::single) continue;
-    out.wide_values.resize(out.values.size());
-    bound->fill(row, 1, std::span(out.wide_values).last(bound->inputs()));
+    out.table_rows.push_back(row);
   }
   if (divided && out.rows() == 0) {
     return Error{Errc::invalid, part == Part::training ? "--hold-out leaves no labelled row to learn from"
                                                        : "--hold-out leaves no labelled row to judge"};
   }
   return out;
+}
+
+Result<void> take_values(const InputTables& inputs, const model::Schema& schema, LabelledRows& rows,
+                         Width width) {
+  const auto there = detect::schema_in(schema, inputs.table);
+  if (!there) return there.error();
+  const auto bound = model::TableRows::bind(*there, inputs.table);
+  if (!bound) return bound.error();
+  rows.values.resize(rows.rows() * bound->inputs());
+  if (width != Width::single) rows.wide_values.resize(rows.values.size());
+  for (std::size_t i = 0; i < rows.table_rows.size(); ++i) {
+    const std::size_t place = i * bound->inputs();
+    bound->fill(rows.table_rows[i], 1, std::span(rows.values).subspan(place, bound->inputs()));
+    if (width == Width::single) continue;
+    bound->fill(rows.table_rows[i], 1, std::span(rows.wide_values).subspan(place, bound->inputs()));
+  }
+  return {};
 }
 
 Result<bool> are_captures(const std::vector<std::string>& inputs) {

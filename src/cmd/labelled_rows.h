@@ -51,8 +51,9 @@ class Names {
 };
 
 struct LabelledRows {
-  std::vector<float> values;        // row-major, in the columns of the schema they were asked for
-  std::vector<double> wide_values;  // the same before they were rounded, if asked for
+  std::vector<float> values;            // row-major, in the columns of the schema they were asked for
+  std::vector<double> wide_values;      // the same before they were rounded, if asked for
+  std::vector<std::size_t> table_rows;  // of tables: where each stands
   std::vector<std::uint32_t> labels, attacks, groups;  // codes; attacks and groups may be data::kMissing
   Names label_names, attack_names, group_names;
   std::uint64_t unlabelled = 0;  // left out
@@ -76,11 +77,14 @@ struct InputTables {
 // Says what could not be read. Errc::corrupt if a file has no good row, Errc::invalid if columns differ.
 Result<InputTables> read_tables(const std::vector<std::string>& inputs);
 
-// The rows of tables. The schema is found under any names of its features. Without --label the column is that
-// of the data set, if it is a known one. Without --group all groups are data::kMissing. The part is divided
-// before labels are merged or dropped, so it is the same whatever is made of them.
-Result<LabelledRows> rows_of_table(const InputTables& inputs, const LabelArguments& labels,
-                                   const model::Schema& schema, Part part, Width width = Width::single);
+// The rows of tables without their values, so that what a schema holds can be learnt from these rows alone.
+// Without --label the column is that of the data set, if it is a known one. Without --group all groups are
+// data::kMissing. The part is divided before labels are merged or dropped, so it is the same whatever is made
+// of them.
+Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArguments& labels, Part part);
+// Adds the values. The schema is found under any names of its features.
+Result<void> take_values(const InputTables& inputs, const model::Schema& schema, LabelledRows& rows,
+                         Width width = Width::single);
 
 // Whether all inputs are captures, or all tables. Errc::invalid if some are this and some that, or something
 // else.

@@ -104,9 +104,10 @@ Result<Material> material_of_tables(const TrainArguments& given) {
                           });
     if (!repeated) kept.push_back(name);
   }
-  std::vector<std::size_t> every(table->rows());
-  for (std::size_t i = 0; i < every.size(); ++i) every[i] = i;
-  auto schema = learn::learn_schema(*table, kept, every);
+  auto rows = labels_of_table(*inputs, given.labels, Part::training);
+  if (!rows) return std::move(rows).error();
+  // Texts that only rows held out have are no part of it.
+  auto schema = learn::learn_schema(*table, kept, rows->table_rows);
   if (!schema) return std::move(schema).error();
   Material out;
   out.schema = std::move(*schema);
@@ -120,8 +121,7 @@ Result<Material> material_of_tables(const TrainArguments& given) {
     out.meter = print.meter;
     if (out.meter) out.meter_description = flow::Meter(*out.meter).description();
   }
-  auto rows = rows_of_table(*inputs, given.labels, out.schema, Part::training);
-  if (!rows) return std::move(rows).error();
+  if (auto done = take_values(*inputs, out.schema, *rows); !done) return std::move(done).error();
   out.rows = std::move(*rows);
   return out;
 }
