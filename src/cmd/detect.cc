@@ -323,8 +323,9 @@ class Run {
       rows += table->rows();
     }
     if (const auto& report = reader->report(); report.bad_rows() != 0) {
-      say(fmt::format("{} rows could not be read and were not judged; the first: {}",
-                      with_thousands(report.bad_rows()), report.first_bad_row()));
+      say(fmt::format("{} could not be read and {} not judged; the first: {}",
+                      report.bad_rows() == 1 ? "1 row" : with_thousands(report.bad_rows()) + " rows",
+                      report.bad_rows() == 1 ? "was" : "were", report.first_bad_row()));
       status = kBadInput;
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();

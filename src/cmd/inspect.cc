@@ -248,8 +248,8 @@ int inspect_detector(const std::string& path, Facts& facts) {
   std::vector<std::string> labels;
   for (const auto& label : m.labels) {
     const auto rows = m.trained_on.rows.find(label);
-    labels.push_back(fmt::format("{} ({} rows)", label,
-                                 with_thousands(rows == m.trained_on.rows.end() ? 0 : rows->second)));
+    const std::uint64_t count = rows == m.trained_on.rows.end() ? 0 : rows->second;
+    labels.push_back(fmt::format("{} ({} {})", label, with_thousands(count), count == 1 ? "row" : "rows"));
   }
   facts.add("labels", labels);
   facts.add("threshold",

@@ -140,27 +140,34 @@ class Inspector {
     for (std::size_t i = 0; i < kDefects; ++i) {
       const DefectCount& defect = out.report.defects[i];
       if (defect.count == 0) continue;
-      out.findings.push_back(
-          {kKeys[i], std::string(text_of(static_cast<Defect>(i))), defect.count, defect.line, defect.first});
+      out.findings.push_back({kKeys[i], std::string(text_of(static_cast<Defect>(i), defect.count)),
+                              defect.count, defect.line, defect.first});
     }
     find_in_columns(out);
     if (copies_.count != 0) {
       out.findings.push_back({"copies",
-                              "rows that differ from an earlier one only in who and when",
+                              copies_.count == 1
+                                  ? "row that differs from an earlier one only in who and when"
+                                  : "rows that differ from an earlier one only in who and when",
                               copies_.count,
                               copies_.line,
                               {}});
     }
     if (contradictions_.count != 0) {
       out.findings.push_back({"contradictions",
-                              "rows equal to an earlier one but for the label",
+                              contradictions_.count == 1 ? "row equal to an earlier one but for the label"
+                                                         : "rows equal to an earlier one but for the label",
                               contradictions_.count,
                               contradictions_.line,
                               {}});
     }
     if (not_compared_ != 0) {
-      out.findings.push_back(
-          {"not_compared", "rows not compared with others: too many", not_compared_, 0, {}});
+      out.findings.push_back({"not_compared",
+                              not_compared_ == 1 ? "row not compared with others: too many"
+                                                 : "rows not compared with others: too many",
+                              not_compared_,
+                              0,
+                              {}});
     }
     for (auto& seen : columns_) {
       ColumnFacts& facts = seen.facts;
@@ -270,14 +277,14 @@ class Inspector {
       if (first != 0 && (line == 0 || first < line)) line = first;
       columns.push_back(column);
     }
-    void report(const char* key, const char* what, Inspection& out) const {
+    void report(const char* key, const char* one, const char* many, Inspection& out) const {
       if (columns.empty()) return;
       std::string where;
       for (std::size_t i = 0; i < std::min<std::size_t>(columns.size(), 12); ++i) {
         where += (where.empty() ? "" : ", ") + columns[i];
       }
       if (columns.size() > 12) where += ", and " + std::to_string(columns.size() - 12) + " more";
-      out.findings.push_back({key, what, count, line, std::move(where)});
+      out.findings.push_back({key, count == 1 ? one : many, count, line, std::move(where)});
     }
   };
 
@@ -316,16 +323,20 @@ class Inspector {
         if (!fresh) spelled.add(facts.name + ": '" + first->second + "' and '" + label + "'", rows, 0);
       }
     }
-    infinite.report("infinite_values", "infinite values", out);
-    missing.report("missing_values", "missing values", out);
-    mixed.report("text_among_numbers", "texts where nearly all cells are numbers", out);
-    wrapped.report("negative_lengths", "negative header lengths: wrapped at 16 bits", out);
-    bytes.report("not_utf8", "texts that are not UTF-8", out);
-    nothing.report("empty_columns", "columns without any value", out);
-    constant.report("constant_columns", "columns with one value only", out);
-    repeated.report("repeated_columns", "columns that repeat another cell by cell", out);
-    unlabelled.report("unlabelled", "rows without a label", out);
-    spelled.report("label_spellings", "labels spelled in more than one way", out);
+    infinite.report("infinite_values", "infinite value", "infinite values", out);
+    missing.report("missing_values", "missing value", "missing values", out);
+    mixed.report("text_among_numbers", "text where nearly all cells are numbers",
+                 "texts where nearly all cells are numbers", out);
+    wrapped.report("negative_lengths", "negative header length: wrapped at 16 bits",
+                   "negative header lengths: wrapped at 16 bits", out);
+    bytes.report("not_utf8", "text that is not UTF-8", "texts that are not UTF-8", out);
+    nothing.report("empty_columns", "column without any value", "columns without any value", out);
+    constant.report("constant_columns", "column with one value only", "columns with one value only", out);
+    repeated.report("repeated_columns", "column that repeats another cell by cell",
+                    "columns that repeat another cell by cell", out);
+    unlabelled.report("unlabelled", "row without a label", "rows without a label", out);
+    spelled.report("label_spellings", "label spelled in more than one way",
+                   "labels spelled in more than one way", out);
   }
 
   const TableReader& reader_;

@@ -54,6 +54,10 @@ TEST_F(InspectionTest, CountsWhatIsWrongAndNamesTheFirstLine) {
   EXPECT_EQ(find(in, "infinite_values")->line, 2u);
   ASSERT_NE(find(in, "copies"), nullptr);
   EXPECT_EQ(find(in, "copies")->line, 5u);
+  EXPECT_EQ(find(in, "copies")->what, "row that differs from an earlier one only in who and when");
+  EXPECT_EQ(find(in, "wrong_cells")->what, "row with the wrong number of cells");
+  EXPECT_EQ(find(in, "missing_values")->what, "missing value");
+  EXPECT_EQ(find(in, "infinite_values")->what, "infinite values");
   ASSERT_NE(find(in, "contradictions"), nullptr);
   EXPECT_EQ(find(in, "contradictions")->line, 6u);
   EXPECT_EQ(find(in, "repeated_columns")->where, "b.1 = b");

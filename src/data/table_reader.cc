@@ -45,26 +45,28 @@ bool too_sparse(std::uint64_t rows, std::uint64_t columns, std::uint64_t bytes) 
 
 }  // namespace
 
-std::string_view text_of(Defect defect) {
+std::string_view text_of(Defect defect, std::uint64_t count) {
+  const bool one = count == 1;
   switch (defect) {
     case Defect::wrong_cells:
-      return "rows with the wrong number of cells";
+      return one ? "row with the wrong number of cells" : "rows with the wrong number of cells";
     case Defect::broken_quotes:
-      return "rows with broken quotes";
+      return one ? "row with broken quotes" : "rows with broken quotes";
     case Defect::broken_json:
-      return "lines that are not a JSON object";
+      return one ? "line that is not a JSON object" : "lines that are not a JSON object";
     case Defect::repeated_header:
-      return "headers again between the rows";
+      return one ? "header again between the rows" : "headers again between the rows";
     case Defect::other_event:
-      return "events that are no flows";
+      return one ? "event that is no flow" : "events that are no flows";
     case Defect::repeated_name:
-      return "columns named like another";
+      return one ? "column named like another" : "columns named like another";
     case Defect::unnamed_column:
-      return "columns without a name";
+      return one ? "column without a name" : "columns without a name";
     case Defect::repeated_key:
-      return "keys that stand twice in an object";
+      return one ? "key that stands twice in an object" : "keys that stand twice in an object";
     case Defect::late_column:
-      return "values of columns that the first rows did not have";
+      return one ? "value of a column that the first rows did not have"
+                 : "values of columns that the first rows did not have";
   }
   return "";
 }

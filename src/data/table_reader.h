@@ -62,8 +62,8 @@ enum class Defect : std::uint8_t {
   late_column,      // JSON, streamed: a column that the first piece did not have: left out
 };
 inline constexpr std::size_t kDefects = 9;
-// "rows with the wrong number of cells"
-std::string_view text_of(Defect defect);
+// "rows with the wrong number of cells", or of one "row with the wrong number of cells"
+std::string_view text_of(Defect defect, std::uint64_t count);
 
 struct DefectCount {
   std::uint64_t count = 0;
