@@ -6,7 +6,6 @@
 #include "base/check.h"
 
 namespace nidus::data::internal {
-
 ColumnBuilder::ColumnBuilder(std::string name, Taking how) : taking(how) {
   column.name = std::move(name);
   if (how == Taking::text) column.kind = Kind::text;
@@ -17,8 +16,8 @@ void ColumnBuilder::clear() {
   column.numbers.clear();
   column.codes.clear();
   column.vocabulary.clear();
-  dictionary = {};
-  any_value = false;
+  dictionary.clear();
+  any_value = any_value_before = false;
   spoilt = false;
 }
 
@@ -27,6 +26,13 @@ void ColumnBuilder::become_text() {
   column.kind = Kind::text;
   column.codes.assign(column.numbers.size(), kMissing);
   column.numbers = {};
+}
+
+void ColumnBuilder::spoil() {
+  spoilt = true;
+  column.numbers = {};
+  column.codes = {};
+  column.vocabulary = {};
 }
 
 void ColumnBuilder::add_missing(std::size_t count) {
@@ -41,10 +47,7 @@ void ColumnBuilder::absorb(ColumnBuilder& further) {
   if (spoilt || taking == Taking::skipped) return;
   if (further.spoilt || (any_value && further.column.kind == Kind::text) ||
       (column.kind == Kind::text && further.any_value)) {
-    spoilt = true;
-    column.numbers = {};
-    column.codes = {};
-    column.vocabulary = {};
+    spoil();
     return;
   }
   if (further.column.kind == Kind::numeric) {
@@ -58,18 +61,14 @@ void ColumnBuilder::absorb(ColumnBuilder& further) {
     return;
   }
   if (column.kind == Kind::numeric) become_text();
-  if (column.codes.empty() && column.vocabulary.empty()) {
-    std::swap(column.codes, further.column.codes);
+  const std::size_t before = column.codes.size();
+  if (column.vocabulary.empty()) {
     std::swap(column.vocabulary, further.column.vocabulary);
     std::swap(dictionary, further.dictionary);
+    column.codes.insert(column.codes.end(), further.column.codes.begin(), further.column.codes.end());
     return;
   }
-  std::vector<std::uint32_t> renamed;
-  renamed.reserve(further.column.vocabulary.size());
-  for (auto& text : further.column.vocabulary) {
-    renamed.push_back(dictionary.take(std::move(text), column.vocabulary));
-  }
-  const std::size_t before = column.codes.size();
+  const auto renamed = dictionary.take_all(further.dictionary, further.column.vocabulary, column.vocabulary);
   column.codes.resize(before + further.column.codes.size());
   std::uint32_t* out = column.codes.data() + before;
   for (const auto code : further.column.codes) *out++ = code == kMissing ? kMissing : renamed[code];
@@ -112,6 +111,14 @@ void Piece::begin(const std::vector<std::string>& names, const std::vector<Takin
     columns[i].taking = takings[i];
     columns[i].clear();
   }
+  lines.clear();
+  go_on();
+  rows_before = 0;
+}
+
+void Piece::go_on() {
+  rows_before += lines.size();
+  for (auto& column : columns) column.any_value_before = column.any_value;
   lines.clear();
   line_count = 0;
   bytes = 0;

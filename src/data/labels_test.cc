@@ -56,7 +56,7 @@ TEST(Labels, RefusesWhatIsNoLabel) {
   EXPECT_EQ(read_labels(labelled({"x"}), "class").error().code, Errc::not_found);
   EXPECT_EQ(read_labels(labelled({"", ""}), "label").error().code, Errc::invalid);
   Table table;
-  std::vector<double> numbers;
+  Numbers numbers;
   for (int i = 0; i < 5000; ++i) numbers.push_back(i);
   table.add(Column::numeric("time", numbers));
   const auto labels = read_labels(table, "time");

@@ -1,8 +1,10 @@
 #include "data/internal/separated_text.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "base/text.h"
@@ -70,57 +72,76 @@ std::string without_escapes(std::string_view text) {
   return out;
 }
 
-void take_texts(const Cells& cells, std::size_t column, std::size_t first, std::size_t last,
-                ColumnBuilder& to) {
+// Equal length is known. There is kCellPadding behind both.
+bool same_text(const char* a, const char* b, std::size_t size) {
+  if (size > 16) return std::memcmp(a, b, size) == 0;
+  if (size > 8) return load_word(a) == load_word(b) && load_word(a + size - 8) == load_word(b + size - 8);
+  if constexpr (std::endian::native != std::endian::little) return std::memcmp(a, b, size) == 0;
+  return size == 0 || (load_word(a) ^ load_word(b)) << (64 - 8 * size) == 0;
+}
+
+// Rows from `first` to `last` of the piece, kRowsAtOnce at most. They come behind those that are there.
+[[gnu::noinline]] void take_texts(const Cells& cells, std::size_t column, std::size_t first, std::size_t last,
+                                  ColumnBuilder& to) {
+  // Neighbours are often equal: one protocol, one label. What is left is looked up together.
+  std::array<std::string_view, kRowsAtOnce> different;
+  std::array<std::uint32_t, kRowsAtOnce> codes;
+  std::array<std::uint8_t, kRowsAtOnce> which;
+  std::vector<std::string> unescaped;
+  if (cells.syntax->zeek) unescaped.resize(kRowsAtOnce);
+  std::size_t count = 0;
   std::string_view before;
-  std::uint32_t code = kMissing;
   for (std::size_t row = first; row < last; ++row) {
     const auto [begin, end] = cells.at(row, column);
     const std::string_view cell(begin, static_cast<std::size_t>(end - begin));
-    // Neighbours are often equal: one protocol, one label.
-    if (cell != before || row == first) {
+    if (row == first || cell.size() != before.size() || !same_text(begin, before.data(), cell.size())) {
       before = cell;
+      std::string_view& text = different[count];
+      text = cell;
       if (cells.missing(begin, end)) {
-        code = kMissing;
+        text = {};
       } else if (cells.syntax->zeek && cell.find('\\') != std::string_view::npos) {
-        code = to.dictionary.code(without_escapes(cell), to.column.vocabulary);
-      } else {
-        code = to.dictionary.code(cell, to.column.vocabulary);
+        unescaped[count] = without_escapes(cell);
+        text = unescaped[count];
       }
+      ++count;
     }
-    to.column.codes[row] = code;
+    which[row - first] = static_cast<std::uint8_t>(count - 1);
   }
+  to.dictionary.code_all(std::span(different).first(count), to.column.vocabulary, codes);
+  for (std::size_t row = first; row < last; ++row) to.column.codes.push_back(codes[which[row - first]]);
 }
 
-// The first row whose cell is neither missing nor a number, or `last`.
-std::size_t take_numbers(const Cells& cells, std::size_t column, std::size_t first, std::size_t last,
-                         ColumnBuilder& to) {
-  bool any = to.any_value;
-  double* const out = to.column.numbers.data();
-  for (std::size_t row = first; row < last; ++row) {
-    const auto [begin, end] = cells.at(row, column);
-    if (read_number(begin, end, out[row])) {
-      any = true;
-    } else if (cells.missing(begin, end)) {
-      out[row] = kNan;
-    } else {
-      to.any_value = any;
-      return row;
+// Fills `out` with the numbers of rows from `first` on. The first row whose cell is neither missing nor a
+// number, or `last`. Not inlined: the loop needs every register there is.
+[[gnu::noinline]] std::size_t take_numbers(const Cells& cells, std::size_t column, std::size_t first,
+                                           std::size_t last, double* out, bool& any_value) {
+  const char* const text = cells.text;
+  const std::uint32_t* const ends = cells.ends + column;
+  const std::uint32_t* const rows = cells.rows;
+  const bool in_place_and_last = cells.as_they_stand && column + 1 == cells.columns;
+  std::size_t missing = 0, row = first;
+  for (; row < last; ++row, ++out) {
+    const std::uint32_t* const cell = ends + rows[row];
+    const char* const begin = text + static_cast<std::uint32_t>(cell[0] + 1);
+    const char* end = text + cell[1];
+    if (in_place_and_last && end != begin && end[-1] == '\r') --end;
+    // Half of the cells of flow tables are one digit, most of them 0, and whole columns of them.
+    if (end - begin == 1 && static_cast<unsigned>(*begin - '0') <= 9) {
+      *out = static_cast<double>(*begin - '0');
+      continue;
     }
+    if (read_number(begin, end, *out)) [[likely]]
+      continue;
+    if (!cells.missing(begin, end)) break;
+    *out = kNan;
+    ++missing;
   }
-  to.any_value = any;
-  return last;
+  if (row - first > missing) any_value = true;
+  return row;
 }
 
 void take_columns(const Cells& cells, std::size_t rows, Piece& piece) {
-  for (auto& to : piece.columns) {
-    if (to.taking == Taking::skipped) continue;
-    if (to.column.kind == Kind::text) {
-      to.column.codes.resize(rows);
-    } else {
-      to.column.numbers.resize(rows);
-    }
-  }
   for (std::size_t first = 0; first < rows; first += kRowsAtOnce) {
     const std::size_t last = std::min(rows, first + kRowsAtOnce);
     for (std::size_t column = 0; column < piece.columns.size(); ++column) {
@@ -130,7 +151,10 @@ void take_columns(const Cells& cells, std::size_t rows, Piece& piece) {
         take_texts(cells, column, first, last, to);
         continue;
       }
-      const std::size_t wrong = take_numbers(cells, column, first, last, to);
+      Numbers& numbers = to.column.numbers;
+      numbers.resize(piece.rows_before + last);
+      const std::size_t wrong =
+          take_numbers(cells, column, first, last, numbers.data() + piece.rows_before + first, to.any_value);
       if (wrong == last) continue;
       if (to.taking == Taking::numeric) {
         const auto [begin, end] = cells.at(wrong, column);
@@ -140,12 +164,18 @@ void take_columns(const Cells& cells, std::size_t rows, Piece& piece) {
         to.taking = Taking::skipped;
         continue;
       }
+      if (to.any_value_before) {
+        to.spoil();
+        to.taking = Taking::skipped;
+        continue;
+      }
       // The cells of this piece are at hand, so they are taken again as they are spelled.
-      to.column.kind = Kind::text;
-      to.column.numbers.clear();
       to.any_value = false;
-      to.column.codes.resize(rows);
-      take_texts(cells, column, 0, last, to);
+      numbers.resize(piece.rows_before);
+      to.become_text();
+      for (std::size_t again = 0; again < last; again += kRowsAtOnce) {
+        take_texts(cells, column, again, std::min(last, again + kRowsAtOnce), to);
+      }
     }
   }
 }

@@ -1,5 +1,6 @@
 #include "data/table.h"
 
+#include <array>
 #include <cstring>
 #include <random>
 #include <unordered_set>
@@ -11,7 +12,7 @@
 
 namespace nidus::data {
 
-Column Column::numeric(std::string name, std::vector<double> numbers) {
+Column Column::numeric(std::string name, Numbers numbers) {
   Column column;
   column.name = std::move(name);
   column.numbers = std::move(numbers);
@@ -193,7 +194,7 @@ std::uint32_t hash_of(std::string_view text) {
 
 Dictionary::Slot& Dictionary::find(std::string_view text, std::uint32_t hash,
                                    const std::vector<std::string>& vocabulary) {
-  if ((used_ + 1) * 2 > slots_.size()) grow();
+  if ((hashes_.size() + 1) * 2 > slots_.size()) grow();
   const std::size_t mask = slots_.size() - 1;
   std::size_t at = hash & mask;
   while (slots_[at].code != kMissing) {
@@ -204,24 +205,59 @@ Dictionary::Slot& Dictionary::find(std::string_view text, std::uint32_t hash,
 }
 
 template <class Text>
-std::uint32_t Dictionary::code_of(Text&& text, std::vector<std::string>& vocabulary) {
-  if (text.empty()) return kMissing;
-  const std::uint32_t hash = hash_of(text);
+std::uint32_t Dictionary::code_of(Text&& text, std::uint32_t hash, std::vector<std::string>& vocabulary) {
   Slot& slot = find(text, hash, vocabulary);
   if (slot.code != kMissing) return slot.code;
   slot = {static_cast<std::uint32_t>(vocabulary.size()), hash};
   CHECK(slot.code != kMissing);
   vocabulary.emplace_back(std::forward<Text>(text));
-  ++used_;
+  hashes_.push_back(hash);
   return slot.code;
 }
 
 std::uint32_t Dictionary::code(std::string_view text, std::vector<std::string>& vocabulary) {
-  return code_of(text, vocabulary);
+  if (text.empty()) return kMissing;
+  return code_of(text, hash_of(text), vocabulary);
 }
 
-std::uint32_t Dictionary::take(std::string&& text, std::vector<std::string>& vocabulary) {
-  return code_of(std::move(text), vocabulary);
+void Dictionary::code_all(std::span<const std::string_view> texts, std::vector<std::string>& vocabulary,
+                          std::span<std::uint32_t> codes) {
+  std::array<std::uint32_t, 64> hashes;
+  CHECK(texts.size() <= hashes.size() && texts.size() <= codes.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    hashes[i] = hash_of(texts[i]);
+    prefetch(hashes[i]);
+  }
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    codes[i] = texts[i].empty() ? kMissing : code_of(texts[i], hashes[i], vocabulary);
+  }
+}
+
+std::vector<std::uint32_t> Dictionary::take_all(const Dictionary& other, std::vector<std::string>& texts,
+                                                std::vector<std::string>& vocabulary) {
+  // Where a column has a text of its own in every row, the slots lie far apart and none is in a cache: they
+  // are asked for some texts ahead.
+  constexpr std::size_t kAhead = 12;
+  std::vector<std::uint32_t> codes(texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (i + kAhead < texts.size()) prefetch(other.hashes_[i + kAhead]);
+    codes[i] = code_of(std::move(texts[i]), other.hashes_[i], vocabulary);
+  }
+  return codes;
+}
+
+void Dictionary::clear() {
+  if (hashes_.size() > slots_.size() / 16) {
+    slots_.assign(slots_.size(), Slot());
+  } else {
+    // Few of many slots are taken: they are found again faster than all are emptied.
+    const std::size_t mask = slots_.size() - 1;
+    for (const std::uint32_t hash : hashes_) {
+      for (std::size_t at = hash & mask; slots_[at].code != kMissing; at = (at + 1) & mask)
+        slots_[at].code = kMissing;
+    }
+  }
+  hashes_.clear();
 }
 
 void Dictionary::grow() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "data/column_memory.h"
 
 namespace nidus::data {
 
@@ -17,6 +18,8 @@ enum class Kind : std::uint8_t { numeric, text };
 // The code of a text cell that holds nothing.
 inline constexpr std::uint32_t kMissing = 0xffffffffu;
 
+using Numbers = std::vector<double, ColumnMemory<double>>;
+
 // One named column: numbers, or texts of which each different one is stored once.
 //
 // Exactly one of `numbers` and `codes` is filled, by `kind`. NaN is a missing number. A code is an index into
@@ -24,11 +27,11 @@ inline constexpr std::uint32_t kMissing = 0xffffffffu;
 struct Column {
   std::string name;
   Kind kind = Kind::numeric;
-  std::vector<double> numbers;
+  Numbers numbers;
   std::vector<std::uint32_t> codes;
   std::vector<std::string> vocabulary;
 
-  static Column numeric(std::string name, std::vector<double> numbers);
+  static Column numeric(std::string name, Numbers numbers);
   // Builds the vocabulary in order of first appearance.
   static Column text(std::string name, std::span<const std::string> cells);
 
@@ -83,8 +86,15 @@ class Dictionary {
  public:
   // The code of the text; kMissing for the empty text. Adds it to the vocabulary when it is new.
   std::uint32_t code(std::string_view text, std::vector<std::string>& vocabulary);
-  // The same of a text that is not needed any more: a new one is moved.
-  std::uint32_t take(std::string&& text, std::vector<std::string>& vocabulary);
+  // The same of many texts, 64 at most; `codes` has room for as many. Faster where they are all different.
+  void code_all(std::span<const std::string_view> texts, std::vector<std::string>& vocabulary,
+                std::span<std::uint32_t> codes);
+  // The codes of all texts of another vocabulary, by their codes there. They are not needed there any more:
+  // new ones are moved.
+  std::vector<std::uint32_t> take_all(const Dictionary& other, std::vector<std::string>& texts,
+                                      std::vector<std::string>& vocabulary);
+  // Without texts; memory is kept.
+  void clear();
 
  private:
   struct Slot {
@@ -92,13 +102,17 @@ class Dictionary {
     std::uint32_t hash = 0;
   };
   template <class Text>
-  std::uint32_t code_of(Text&& text, std::vector<std::string>& vocabulary);
+  std::uint32_t code_of(Text&& text, std::uint32_t hash, std::vector<std::string>& vocabulary);
   // The slot with the text, or the free one where it belongs.
   Slot& find(std::string_view text, std::uint32_t hash, const std::vector<std::string>& vocabulary);
   void grow();
+  // Looking a text up soon will find its slot in the cache.
+  void prefetch(std::uint32_t hash) const {
+    if (!slots_.empty()) __builtin_prefetch(&slots_[hash & (slots_.size() - 1)], 1);
+  }
 
-  std::vector<Slot> slots_;  // open addressing
-  std::size_t used_ = 0;
+  std::vector<Slot> slots_;            // open addressing
+  std::vector<std::uint32_t> hashes_;  // by code
 };
 
 }  // namespace nidus::data

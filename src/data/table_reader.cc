@@ -295,6 +295,7 @@ struct TableReader::Impl {
 
   // All rows of the columns that are not skipped.
   Result<std::vector<ColumnBuilder>> read_all() {
+    if (workers.threads() == 1 && report.format != TableFormat::json_lines) return read_all_in_place();
     std::vector<ColumnBuilder> whole;
     for (std::size_t i = 0; i < names.size(); ++i) whole.emplace_back(names[i], takings[i]);
     std::size_t rows = 0;
@@ -302,8 +303,7 @@ struct TableReader::Impl {
       auto piece = take();
       if (!piece) return std::move(piece).error();
       if (*piece == nullptr) return whole;
-      if (rows == 0 && (*piece)->rows_taken() > 0 && texts.size() > 2 * (*piece)->bytes)
-        reserve(whole, **piece);
+      if (rows == 0) reserve(whole, **piece);
       absorb(whole, **piece, rows);
       rows += (*piece)->rows_taken();
       if (report.format == TableFormat::json_lines && too_sparse(rows, whole.size(), report.bytes)) {
@@ -313,18 +313,47 @@ struct TableReader::Impl {
     }
   }
 
-  // Room for all rows, if the rest of the file is like its first piece: growing step by step would touch
-  // three times the memory.
+  // The same by the caller alone: no piece has columns of its own, the cells go where they stay.
+  Result<std::vector<ColumnBuilder>> read_all_in_place() {
+    Piece piece;
+    piece.begin(names, takings);
+    TextPiece text;
+    bool more = pending != 0;
+    if (more) text = std::move(upcoming.front());
+    pending = 0;
+    while (more) {
+      piece.go_on();
+      internal::parse_separated(separated, text, piece);
+      if (auto good = note(piece); !good) return std::move(good).error();
+      if (piece.rows_before == 0) reserve(piece.columns, piece);
+      auto read = texts.next(text);
+      if (!read) return at_line(read.error().code, next_line, read.error().message);
+      more = *read;
+    }
+    return std::move(piece.columns);
+  }
+
+  // Room for all rows, if the rest of the file is like its first piece with rows: growing step by step would
+  // touch three times the memory.
   void reserve(std::vector<ColumnBuilder>& whole, const Piece& first) const {
+    if (first.rows_taken() == 0 || texts.size() <= 2 * first.bytes) return;
     const double pieces_all = static_cast<double>(texts.size()) / static_cast<double>(first.bytes);
     const auto rows = static_cast<std::size_t>(1.02 * pieces_all * static_cast<double>(first.rows_taken()));
+    // All are there before the first is written to, so that they lie side by side.
+    std::vector<Numbers> numbers(whole.size());
     for (std::size_t i = 0; i < whole.size(); ++i) {
       if (takings[i] == Taking::skipped) continue;
       if (first.columns[i].column.kind == Kind::text) {
         whole[i].column.codes.reserve(rows);
       } else {
-        whole[i].column.numbers.reserve(rows);
+        numbers[i].reserve(rows);
       }
+    }
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      if (numbers[i].capacity() == 0) continue;
+      Numbers& cells = whole[i].column.numbers;
+      numbers[i].insert(numbers[i].end(), cells.begin(), cells.end());
+      cells.swap(numbers[i]);
     }
   }
 

@@ -46,7 +46,9 @@ Result<bool> TextPieces::fill(TextPiece& piece, std::size_t wanted) {
 
 Result<std::string_view> TextPieces::peek() {
   TextPiece head;
-  if (auto filled = fill(head, std::max(piece_bytes_, kPeekBytes)); !filled) return std::move(filled).error();
+  if (auto filled = fill(head, std::max(4 * piece_bytes_, kPeekBytes)); !filled) {
+    return std::move(filled).error();
+  }
   std::string_view text = head.text();
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   kept_ = text;

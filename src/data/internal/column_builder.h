@@ -26,7 +26,8 @@ struct ColumnBuilder {
   Taking taking = Taking::found;
   Column column;
   Dictionary dictionary;
-  bool any_value = false;  // of a numeric column: a cell was not missing
+  bool any_value = false;         // of a numeric column: a cell was not missing
+  bool any_value_before = false;  // one that came before this piece of text
   // A text came after numbers whose spelling is lost ("007"): the column has to be read again as text.
   bool spoilt = false;
 
@@ -36,6 +37,8 @@ struct ColumnBuilder {
   std::size_t size() const { return column.size(); }
   // All cells are missing so far.
   void become_text();
+  // A text came after numbers: what is there has lost its spelling and is let go.
+  void spoil();
   void add_missing(std::size_t count);
   // The cells of the same column further down. Takes its texts away.
   void absorb(ColumnBuilder& further);
@@ -51,9 +54,11 @@ struct Defects {
   void absorb(const Defects& further, std::uint64_t first_line);
 };
 
-// What became of a piece of text. Lines are counted from 0 at its beginning.
+// What became of a piece of text, or of all texts up to this piece. Lines are counted from 0 at its
+// beginning.
 struct Piece {
   std::vector<ColumnBuilder> columns;  // those of the plan, and behind them what JSON brings further
+  std::size_t rows_before = 0;         // in the columns; what follows is of this piece alone
   std::vector<std::uint32_t> lines;    // on which each row begins
   std::uint32_t line_count = 0;
   std::size_t bytes = 0;
@@ -74,6 +79,8 @@ struct Piece {
   std::size_t rows_taken() const { return lines.size(); }
   // Ready for the next piece, with these columns.
   void begin(const std::vector<std::string>& names, const std::vector<Taking>& takings);
+  // Ready for the next piece, whose rows come behind those that are there.
+  void go_on();
   void fail(Errc code, std::uint32_t line, std::string message);
 };
 
