@@ -271,6 +271,41 @@ TEST_F(ProgramTest, ExplainSaysWhatADetectorGoesBy) {
   EXPECT_THAT(nidus("inspect office").out, testing::ContainsRegex("gain +[a-z_]+ [0-9.]+ %"));
 }
 
+TEST_F(ProgramTest, EvaluateExplainsItsMistakes) {
+  train("--classes binary");
+  const std::string words = "evaluate office thu.pcap --labels labels.csv --bootstrap 0 --explain";
+  const Outcome fine = nidus(words);
+  ASSERT_EQ(fine.status, 0) << fine.err;
+  EXPECT_THAT(fine.out, HasSubstr("what the detector goes by, on 300 of 300 rows"));
+  EXPECT_THAT(fine.out, HasSubstr("no row is on the wrong side of the threshold"));
+  // The importance is that of `nidus explain`, to the last digit.
+  const std::string explained = nidus("explain office thu.pcap --labels labels.csv --format json").out;
+  const auto features = explained.find("\"features\":");
+  ASSERT_NE(features, std::string::npos);
+  EXPECT_THAT(nidus(words + " --json").out,
+              HasSubstr(explained.substr(features, explained.rfind(']') - features)));
+
+  // A threshold that calls everything an attack makes mistakes of all benign flows.
+  const Outcome wrong = nidus(words + " --threshold 0 --html why.html");
+  ASSERT_EQ(wrong.status, 0) << wrong.err;
+  EXPECT_THAT(wrong.out, HasSubstr("benign: 150 of 150 called attacks"));
+  EXPECT_THAT(wrong.out, testing::ContainsRegex("flow [0-9,]+ of thu.pcap: 10\\.[0-9.]+:[0-9]+ to 10\\."));
+  EXPECT_THAT(wrong.out, HasSubstr("(usually "));
+  EXPECT_EQ(nidus(words + " --threshold 0 --threads 3").out, wrong.out);
+  const std::string page = text("why.html");
+  EXPECT_THAT(page, HasSubstr("What it goes by"));
+  EXPECT_THAT(page, HasSubstr("Where it is wrong, and why"));
+  // A flow is found again by its number, also in the table of the same flows.
+  ASSERT_EQ(nidus("flows thu.pcap --labels labels.csv -o thu.csv").status, 0);
+  const Outcome of_table =
+      nidus("evaluate office thu.csv --label label --bootstrap 0 --explain --threshold 0 --json");
+  ASSERT_EQ(of_table.status, 0) << of_table.err;
+  const std::string number = wrong.out.substr(wrong.out.find("flow ", wrong.out.find("called attacks")) + 5);
+  EXPECT_THAT(of_table.out,
+              HasSubstr("\"where\":\"row " + number.substr(0, number.find(' ')) + " of thu.csv: "));
+  EXPECT_THAT(of_table.out, HasSubstr("\"explanation\":{\"base\":"));
+}
+
 TEST_F(ProgramTest, CapturesAndTablesOfTheSameFlowsGetTheSameVerdicts) {
   train();
   ASSERT_EQ(nidus("flows mon.pcap -o mon.csv").status, 0);

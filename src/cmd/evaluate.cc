@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
+#include "cmd/explanations.h"
 #include "cmd/labelled_rows.h"
 #include "cmd/metering.h"
 #include "cmd/terminal.h"
@@ -28,8 +29,8 @@ struct EvaluateArguments {
   std::vector<std::string> inputs;  // the detector first, or two with --compare
   std::vector<std::string> learnt_from;
   std::string html;
-  bool json = false, any_profile = false, compare = false;
-  std::uint64_t threads = 0, seed = 1;
+  bool json = false, any_profile = false, compare = false, explain = false;
+  std::uint64_t threads = 0, seed = 1, explain_rows = 10000;
   std::optional<double> threshold, base_rate, bootstrap;
   double flows_a_day = 1e6;
   LabelArguments labels;
@@ -45,6 +46,11 @@ struct EvaluateArguments {
                    "The first two inputs are detectors: is one better on the same rows?");
     arguments.option("--threshold", threshold,
                      "Attack from this score on, instead of the detector's own threshold", 0, 1e300);
+    arguments.flag(
+        "--explain", explain,
+        "Also which features the detector goes by on these rows, and why its worst mistakes are so");
+    arguments.option("--explain-rows", explain_rows,
+                     "Rows that the importance of features is of at most, chosen by the seed; 0 all");
     arguments.option("--html", html, "Also a page with curves, to be opened in a browser");
     arguments.flag("--json", json, "One JSON object");
     arguments.option(
@@ -55,7 +61,7 @@ struct EvaluateArguments {
         "--bootstrap", bootstrap,
         "Replicates that intervals are made of; 0 none, without it 1000 or as many as some seconds allow", 0,
         100000);
-    arguments.option("--seed", seed, "Of the bootstrap");
+    arguments.option("--seed", seed, "Of the bootstrap, and of what --explain draws");
     arguments.option("--learnt-from", learnt_from,
                      "What the detector learnt from: rows that are copies of its rows are counted");
     arguments.option("--threads", threads, "Threads; 0 is one for each processor", 1024);
@@ -141,6 +147,12 @@ struct Judged {
     for (std::size_t row = 0; row < rows.rows(); ++row) {
       out.push_back(width == 1 ? scores[row] : 1 - scores[row * width]);
     }
+    return out;
+  }
+
+  std::vector<std::uint8_t> is_attack() const {
+    std::vector<std::uint8_t> out;
+    for (const auto code : truth.codes) out.push_back(code != 0);
     return out;
   }
 };
@@ -247,9 +259,8 @@ Result<learn::LeakReport> search_leaks(const EvaluateArguments& given, const Jud
 Result<learn::Comparison> compare(const EvaluateArguments& given, const Judged& a, const Judged& b) {
   // Captures metered in two ways, or tables of which a detector leaves out rows, do not pair.
   bool same = a.rows.rows() == b.rows.rows();
-  std::vector<std::uint8_t> positive;
+  const std::vector<std::uint8_t> positive = a.is_attack();
   for (std::size_t row = 0; same && row < a.rows.rows(); ++row) {
-    positive.push_back(a.truth.codes[row] != 0);
     same = a.rows.labels[row] == b.rows.labels[row] && a.rows.groups[row] == b.rows.groups[row];
   }
   if (!same) {
@@ -268,6 +279,14 @@ Result<learn::Comparison> compare(const EvaluateArguments& given, const Judged& 
   paired.seed = given.seed;
   paired.threads = given.threads;
   return learn::compare(paired);
+}
+
+Result<learn::Explained> explain(const EvaluateArguments& given, const Judged& judged,
+                                 const std::vector<std::string>& inputs) {
+  const std::vector<double> scores = judged.attack_scores();
+  const std::vector<std::uint8_t> is_attack = judged.is_attack();
+  return explain_judged(judged.detector, {judged.rows, inputs, scores, is_attack}, given.explain_rows,
+                        given.seed, given.threads);
 }
 
 // All words, or the first `most` and how many more there are.
@@ -304,6 +323,11 @@ Result<learn::Report> report_on(const EvaluateArguments& given, std::span<const 
       {"learnt from", joined(manifest.trained_on.sources, 6)},
       {"measured on", joined(inputs, 6)},
       {"command", "nidus evaluate " + joined(words)}};
+  if (given.explain) {
+    auto explained = explain(given, *judged, inputs);
+    if (!explained) return std::move(explained).error();
+    report.explained = std::move(*explained);
+  }
   if (!given.compare) return report;
 
   const auto other = judge(given, given.inputs[1], inputs, status);
@@ -313,7 +337,12 @@ Result<learn::Report> report_on(const EvaluateArguments& given, std::span<const 
   auto other_evaluation = measure(given, *other);
   if (!other_evaluation) return std::move(other_evaluation).error();
   report.other = learn::Report::Other{other->detector.manifest().name, other->detector.manifest().version,
-                                      std::move(*other_evaluation), std::move(*comparison)};
+                                      std::move(*other_evaluation), std::move(*comparison), std::nullopt};
+  if (given.explain) {
+    auto explained = explain(given, *other, inputs);
+    if (!explained) return std::move(explained).error();
+    report.other->explained = std::move(*explained);
+  }
   return report;
 }
 
@@ -333,6 +362,7 @@ int run_evaluate(std::span<const std::string> words) {
       return complain_usage("evaluate", given.html + " is an input; the page would destroy it");
     }
   }
+  given.labels.keep_subjects = given.explain;
   catch_interrupts();
   int status = kFine;
   const auto report = report_on(given, words, status);

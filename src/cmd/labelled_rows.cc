@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "base/number.h"
@@ -137,10 +138,14 @@ Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, co
   const Merger merged(*label_options);
   detect::Pipeline pipeline(options);
   LabelledRows out;
-  for (const auto& input : inputs) {
+  out.are_flows = true;
+  for (std::size_t at = 0; at < inputs.size(); ++at) {
+    const std::string& input = inputs[at];
     const auto* const of_capture = files->of(input);
+    std::uint64_t number = 0;
     const auto take = [&](std::span<const flow::FlowRecord* const> records) {
       for (const auto* record : records) {
+        ++number;
         const detect::LabelRule* const rule = of_capture->match(*record);
         const std::string label = rule == nullptr ? std::string() : merged(rule->label);
         if (label.empty()) {
@@ -152,6 +157,10 @@ Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, co
         out.groups.push_back(out.group_names.code(rule->group.empty() ? of_capture->capture() : rule->group));
         out.values.resize(out.values.size() + binding->inputs());
         binding->fill(*record, out.values.data() + out.values.size() - binding->inputs());
+        if (labels.keep_subjects) {
+          out.subjects.push_back(detect::subject_of(*record, "", number));
+          out.input_of.push_back(static_cast<std::uint32_t>(at));
+        }
         if (width == Width::single) continue;
         out.wide_values.resize(out.values.size());
         binding->fill(*record, out.wide_values.data() + out.values.size() - binding->inputs());
@@ -352,6 +361,12 @@ Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArgum
     held_out = std::move(*chosen);
   }
   const bool divided = !labels.hold_out.empty();
+  std::optional<detect::TableSubjects> subjects;
+  if (labels.keep_subjects) subjects.emplace(table, "");
+  std::vector<std::size_t> first_of_file;
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    if (inputs.file_of[row] == first_of_file.size()) first_of_file.push_back(row);
+  }
   for (std::size_t row = 0; row < table.rows(); ++row) {
     if (copies[row] || (divided && held_out[row] != (part == Part::held_out))) continue;
     const std::uint32_t code = original->codes[row];
@@ -370,6 +385,11 @@ Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArgum
     }
     out.groups.push_back(group);
     out.table_rows.push_back(row);
+    if (subjects) {
+      out.subjects.push_back(subjects->at(row));
+      out.subjects.back().number -= first_of_file[inputs.file_of[row]];
+      out.input_of.push_back(inputs.file_of[row]);
+    }
   }
   if (divided && out.rows() == 0) {
     return Error{Errc::invalid, part == Part::training ? "--hold-out leaves no labelled row to learn from"

@@ -10,6 +10,7 @@
 #include "data/labels.h"
 #include "data/table.h"
 #include "detect/pipeline.h"
+#include "detect/subject.h"
 #include "model/schema.h"
 
 // Labelled flows out of captures or tables, in the form that training and evaluation take.
@@ -26,6 +27,8 @@ struct LabelArguments {
   std::string hold_out_by = "chance";    // --hold-out-by
   std::uint64_t hold_out_seed = 1;       // --hold-out-seed
   bool drop_copies = false;              // --drop-copies
+
+  bool keep_subjects = false;  // for the verb to set: LabelledRows::subjects
 
   void declare(Arguments& arguments);
   // Errc::invalid for a merge that is not "old=new".
@@ -57,6 +60,12 @@ struct LabelledRows {
   std::vector<std::uint32_t> labels, attacks, groups;  // codes; attacks and groups may be data::kMissing
   Names label_names, attack_names, group_names;
   std::uint64_t unlabelled = 0;  // left out
+
+  // Only where LabelArguments asked to keep them, as they take 170 bytes a row: what each row is about, and
+  // which input it is of. The `input` of a subject stays empty.
+  std::vector<detect::Subject> subjects;
+  std::vector<std::uint32_t> input_of;
+  bool are_flows = false;  // of captures
 
   std::size_t rows() const { return labels.size(); }
 };

@@ -74,21 +74,25 @@ std::string plain_number(double value) {
   return fmt::format("{:.3g}", value);
 }
 
-std::string Reasoner::text(const Reason& reason) const {
+std::string Reasoner::value_text(const Reason& reason) const {
   const model::Column& column = manifest().schema[reason.column];
-  std::string out = column.name + " ";
   const bool is_category = column.kind == model::Column::Kind::categorical;
-  if (is_category && reason.value >= 0 && reason.value < static_cast<float>(column.vocabulary.size())) {
-    out += column.vocabulary[static_cast<std::size_t>(reason.value)];
-  } else if (std::isnan(reason.value)) {
-    out += is_category ? "unknown" : "missing";
-  } else {
-    out += plain_number(static_cast<double>(reason.value));
-  }
-  if (const auto range = usual(reason.column)) {
-    const std::string low = plain_number(range->first), high = plain_number(range->second);
-    out += low == high ? fmt::format(" (usually {})", low) : fmt::format(" (usually {} to {})", low, high);
-  }
+  if (is_category && reason.value >= 0 && reason.value < static_cast<float>(column.vocabulary.size()))
+    return column.vocabulary[static_cast<std::size_t>(reason.value)];
+  if (std::isnan(reason.value)) return is_category ? "unknown" : "missing";
+  return plain_number(static_cast<double>(reason.value));
+}
+
+std::string Reasoner::usual_text(std::uint32_t column) const {
+  const auto range = usual(column);
+  if (!range) return "";
+  const std::string low = plain_number(range->first), high = plain_number(range->second);
+  return low == high ? low : low + " to " + high;
+}
+
+std::string Reasoner::text(const Reason& reason) const {
+  std::string out = manifest().schema[reason.column].name + " " + value_text(reason);
+  if (const std::string range = usual_text(reason.column); !range.empty()) out += " (usually " + range + ")";
   return out + (reason.contribution > 0 ? " raises" : " lowers");
 }
 

@@ -40,6 +40,9 @@ class Reasoner {
   const Manifest& manifest() const { return detector_.manifest(); }
   std::size_t inputs() const { return detector_.inputs(); }
 
+  // Of the detector's model, in units of the score.
+  const model::Explainer& explainer() const { return explainer_; }
+
   // As model::explain_attack_score: count × (inputs() + 1) numbers, the base last.
   void contributions(std::span<const float> rows, std::size_t count, std::span<double> out) const;
 
@@ -49,6 +52,10 @@ class Reasoner {
   // Between which values the middle nine tenths of the benign training rows lie; nothing for a category or if
   // the detector does not say.
   std::optional<std::pair<double, double>> usual(std::uint32_t column) const;
+
+  // The parts of text(): "12,400", the name of a category, "missing"; and "0.3 to 85", empty if not known.
+  std::string value_text(const Reason& reason) const;
+  std::string usual_text(std::uint32_t column) const;
 
   // "flow_pkts_s 12,400 (usually 0.3 to 85) raises".
   std::string text(const Reason& reason) const;

@@ -19,6 +19,9 @@ double fraction(const Axis& axis, double value) {
   return (value - axis.low) / (axis.high - axis.low);
 }
 
+// Beyond, a name is cut: what stands in a data set's cells may be long.
+constexpr std::size_t kNameMax = 120;
+
 }  // namespace
 
 std::string escaped(std::string_view text) {
@@ -53,6 +56,13 @@ std::string escaped(std::string_view text) {
     }
   }
   return out;
+}
+
+std::string name_of(std::string_view text) {
+  if (text.size() <= kNameMax) return "<bdi>" + escaped(text) + "</bdi>";
+  std::size_t end = kNameMax;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a character
+  return "<bdi>" + escaped(text.substr(0, end)) + "…</bdi>";
 }
 
 Chart::Chart(std::string_view id, std::string_view title, std::string_view description, Axis x, Axis y)

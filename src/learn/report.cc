@@ -35,9 +35,12 @@ std::string Report::to_text() const {
   out += evaluation.to_text();
   out += groups_text(groups);
   if (const std::string said = leaks.to_text(); !said.empty()) out += "\n" + said;
+  if (explained) out += "\n" + explained->to_text();
   if (other) {
     out += "\n" + other->comparison.to_text(fmt::format("{} {}", detector, version),
                                             fmt::format("{} {}", other->detector, other->version));
+    if (other->explained)
+      out += fmt::format("\n{} {}: ", other->detector, other->version) + other->explained->to_text();
   }
   return out;
 }
@@ -64,6 +67,10 @@ std::string Report::to_json() const {
   json.end_array();
   json.key("leaks");
   leaks.to_json(json);
+  if (explained) {
+    json.key("explained");
+    explained->to_json(json);
+  }
   if (other) {
     json.key("compared_with");
     json.begin_object();
@@ -73,6 +80,10 @@ std::string Report::to_json() const {
     other->evaluation.to_json(json, Evaluation::Pictures::yes);
     json.key("comparison");
     other->comparison.to_json(json);
+    if (other->explained) {
+      json.key("explained");
+      other->explained->to_json(json);
+    }
     json.end_object();
   }
   json.end_object();

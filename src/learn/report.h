@@ -8,6 +8,7 @@
 
 #include "learn/comparison.h"
 #include "learn/evaluation.h"
+#include "learn/explained.h"
 #include "learn/leaks.h"
 
 namespace nidus::learn {
@@ -26,12 +27,14 @@ struct Report {
   Evaluation evaluation;
   std::vector<GroupFigures> groups;
   LeakReport leaks;
+  std::optional<Explained> explained;
 
   // A second detector on the same rows.
   struct Other {
     std::string detector, version;
     Evaluation evaluation;
     Comparison comparison;
+    std::optional<Explained> explained;
   };
   std::optional<Other> other;
 

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "learn/internal/chart.h"
+#include "learn/internal/explained_html.h"
 #include "learn/internal/page_style.h"
 #include "learn/internal/report_charts.h"
 #include "learn/report.h"
@@ -14,17 +15,7 @@ namespace nidus::learn {
 namespace {
 
 using internal::escaped;
-
-// Beyond, a name is cut: what stands in a data set's cells may be long.
-constexpr std::size_t kNameMax = 120;
-
-// A name out of the data. <bdi> keeps one that runs right to left from turning its neighbours around.
-std::string name_of(std::string_view text) {
-  if (text.size() <= kNameMax) return "<bdi>" + escaped(text) + "</bdi>";
-  std::size_t end = kNameMax;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a character
-  return "<bdi>" + escaped(text.substr(0, end)) + "…</bdi>";
-}
+using internal::name_of;
 
 std::string shown(const std::optional<double>& value) { return value ? fmt::format("{:.4f}", *value) : "–"; }
 
@@ -401,6 +392,8 @@ std::string Report::to_html() const {
   out += comparison_section(*this);
   out += use_table(evaluation) + class_table(evaluation) + confusion_table(evaluation) +
          family_table(evaluation);
+  if (explained) out += internal::explained_section(*explained, other ? " (A)" : "");
+  if (other && other->explained) out += internal::explained_section(*other->explained, " (B)");
   out += group_table(groups) + threshold_table(evaluation) + all_figures(*this) + facts_list(*this);
   return out + "</main></body></html>\n";
 }

@@ -77,17 +77,55 @@ Report report_of(const std::vector<std::string>& classes, std::uint64_t seed, st
   return report;
 }
 
+// Everything in it that is text out of the data is `text`.
+Explained explained(const std::string& text) {
+  Explained out;
+  out.rows = 100;
+  out.rows_there = 600;
+  for (int i = 0; i < 20; ++i) out.features.push_back({text, 0.2 / (i + 1), 0.05, i == 3 ? -0.01 : 0.1});
+  const ExplainedMistake mistake{"row 17 of day.csv " + text,
+                                 5,
+                                 0.9,
+                                 0.3,
+                                 -0.1,
+                                 {{text, text, text, 0.8}, {text, text, "", -0.1}},
+                                 "{}"};
+  out.mistakes = {{text, false, 40, 6, {mistake}}, {text, true, 10, 1, {mistake, mistake}}};
+  out.labels_left_out = 3;
+  return out;
+}
+
 TEST(Report, PageHasEveryPartAndLoadsNothing) {
   Report report = report_of({"benign", "dos", "scan"}, 1);
   report.groups = {{"monday", 10, 1, 5, 4}, {"tuesday", 10, 0, 0, 0}};
   report.leaks.leaks = {{LeakKind::port, "dst_port", 0, "dst_port: a port"}};
-  report.other = Report::Other{"second", "1", report.evaluation, {}};
+  report.other = Report::Other{"second", "1", report.evaluation, {}, explained("src_bytes")};
+  report.explained = explained("flow_pkts_s");
   const std::string page = report.to_html();
   EXPECT_EQ(markup_fault(page), "");
-  for (const char* part :
-       {"ROC", "Precision and recall", "Reliability", "Scores", "In use", "Class by class",
-        "What is taken for what", "Group by group", "Thresholds", "All figures", "A against B",
-        "dst_port: a port", "prefers-color-scheme: dark", "@media print", "aria-labelledby"}) {
+  for (const char* part : {"ROC",
+                           "Precision and recall",
+                           "Reliability",
+                           "Scores",
+                           "In use",
+                           "Class by class",
+                           "What is taken for what",
+                           "Group by group",
+                           "Thresholds",
+                           "All figures",
+                           "A against B",
+                           "What it goes by (A)",
+                           "What it goes by (B)",
+                           "Where it is wrong, and why (A)",
+                           "called attacks",
+                           "missed",
+                           "row 17 of day.csv",
+                           "5 rows like it",
+                           "3 more labels",
+                           "dst_port: a port",
+                           "prefers-color-scheme: dark",
+                           "@media print",
+                           "aria-labelledby"}) {
     EXPECT_THAT(page, HasSubstr(part));
   }
   EXPECT_THAT(page, Not(HasSubstr("<script")));
@@ -107,7 +145,8 @@ TEST(Report, TextFromDataStaysText) {
                     "txet",
                     1, 0, 1, 0}};
   report.leaks.leaks = {{LeakKind::id, evil, 0, evil}};
-  report.other = Report::Other{evil, evil, report.evaluation, {}};
+  report.other = Report::Other{evil, evil, report.evaluation, {}, explained(evil)};
+  report.explained = explained(evil);
   const std::string page = report.to_html();
   EXPECT_EQ(markup_fault(page), "");
   EXPECT_THAT(page, Not(HasSubstr("<script")));
@@ -116,6 +155,28 @@ TEST(Report, TextFromDataStaysText) {
   EXPECT_THAT(page, HasSubstr("&lt;script&gt;"));
   EXPECT_THAT(page, Not(HasSubstr(std::string(200, 'x'))));
   EXPECT_TRUE(nlohmann::json::accept(report.to_json()));
+}
+
+TEST(Report, TextAndJsonSayWhatIsExplained) {
+  Report report = report_of({"benign", "attack"}, 5);
+  EXPECT_THAT(report.to_text(), Not(HasSubstr("goes by")));
+  EXPECT_THAT(report.to_html(), Not(HasSubstr("goes by")));
+  report.explained = explained("count");
+  const std::string text = report.to_text();
+  EXPECT_THAT(text, HasSubstr("what the detector goes by, on 100 of 600 rows"));
+  EXPECT_THAT(text, HasSubstr("and 5 more; "));
+  EXPECT_THAT(
+      text, HasSubstr("count: 6 of 40 called attacks\n  score 0.9000  row 17 of day.csv count, and 5 rows"));
+  EXPECT_THAT(text, HasSubstr("    +0.800  count count (usually count)\n    -0.100  count count\n"));
+  EXPECT_THAT(text, HasSubstr("count: 1 of 10 missed"));
+  const auto json = nlohmann::json::parse(report.to_json()).at("explained");
+  EXPECT_EQ(json.at("features").size(), 20u);
+  EXPECT_EQ(json.at("features").at(0).at("permutation"), 0.1);
+  EXPECT_EQ(json.at("mistakes").at(1).at("worst").size(), 2u);
+  EXPECT_EQ(json.at("mistakes").at(0).at("worst").at(0).at("rows_like_it"), 5);
+  report.explained->mistakes.clear();
+  EXPECT_THAT(report.to_text(), HasSubstr("no row is on the wrong side"));
+  EXPECT_THAT(report.to_html(), HasSubstr("No row is on the wrong side"));
 }
 
 TEST(Report, RowsOfOneSideMakeAPageToo) {

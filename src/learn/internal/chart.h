@@ -11,6 +11,10 @@ namespace nidus::learn::internal {
 // Text between tags or in an attribute: markup characters become references, control characters U+FFFD.
 std::string escaped(std::string_view text);
 
+// A name out of the data as markup: escaped, cut if it is long, and within <bdi>, which keeps one that runs
+// right to left from turning its neighbours around.
+std::string name_of(std::string_view text);
+
 // One axis of a chart. Values outside are drawn at its ends.
 struct Axis {
   std::string title;

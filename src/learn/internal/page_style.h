@@ -69,6 +69,20 @@ tr { break-inside: avoid; }
 .bar { position: relative; display: inline-block; width: 8rem; height: .8rem; background: var(--panel); border: 1px solid var(--line); border-radius: 2px; vertical-align: middle; }
 .bar i { position: absolute; top: 0; bottom: 0; background: rgb(var(--heat) / .45); }
 .bar b { position: absolute; top: -2px; bottom: -2px; width: 2px; margin-left: -1px; background: var(--ink); }
+.share { display: inline-block; width: 9rem; height: .8rem; background: var(--panel); margin-right: .6rem; vertical-align: middle; }
+.share i { display: block; height: 100%; border-radius: 0 2px 2px 0; }
+.share.one i { background: rgb(var(--heat) / .9); } .share.two i { background: rgb(var(--heat) / .6); } .share.three i { background: rgb(var(--wrong) / .8); }
+.shares td { min-width: 14rem; } .shares td span:last-child { display: inline-block; width: 4.2rem; }
+details { margin: .6rem 0; } summary { cursor: pointer; color: var(--soft); }
+.whys { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 31rem), 1fr)); gap: .9rem; margin: .4rem 0 1.4rem; }
+.why { background: var(--panel); border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .8rem .7rem; min-width: 0; overflow-x: auto; break-inside: avoid; }
+.why p { margin: 0 0 .3rem; overflow-wrap: anywhere; } .why b { font-variant-numeric: tabular-nums; margin-right: .5rem; }
+.why table { font-size: .86rem; width: 100%; } .why th, .why td { padding: .12rem .4rem; } .why th:first-child { min-width: 6rem; max-width: 15rem; }
+.why td:nth-child(3), .why .rest { color: var(--soft); }
+.push { position: relative; display: inline-block; width: 6rem; height: .8rem; margin-right: .5rem; vertical-align: middle; background: linear-gradient(var(--soft), var(--soft)) center / 1px 100% no-repeat; }
+.push i { position: absolute; top: 0; bottom: 0; }
+.push .up { left: 50%; background: var(--attack); } .push .down { right: 50%; background: var(--benign); }
+.raises { color: var(--attack); } .lowers { color: var(--benign); }
 .switch { display: flex; flex-wrap: wrap; gap: .2rem .9rem; font-size: .9rem; margin-bottom: .2rem; }
 .roc > input { margin: 0 .3rem 0 0; vertical-align: middle; }
 .roc > label { margin-right: 1rem; font-size: .9rem; }
