@@ -318,6 +318,27 @@ TEST_F(TrainTest, AnInterruptSaysWhereTheWorkStands) {
   EXPECT_TRUE(fs::exists(folder_ / "made.forest.checkpoint"));
 }
 
+TEST_F(TrainTest, AKilledSearchGoesOnAndFindsTheSame) {
+  write("rows.csv", drawn(2000).csv());
+  const std::string line =
+      "train rows.csv --label label -o made --model any --search --candidates 9 --trees 20 --rounds 20 "
+      "--threads 1";
+  const int status =
+      signalled({"train", "rows.csv", "--label", "label", "-o", "made", "--model", "any", "--search",
+                 "--candidates", "9", "--trees", "20", "--rounds", "20", "--threads", "1"},
+                SIGKILL, [&] { return size("made.search.checkpoint") > 24 + 2 * 48; });
+  ASSERT_TRUE(WIFSIGNALED(status));
+  const Outcome resumed = nidus(line);
+  ASSERT_EQ(resumed.status, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, testing::ContainsRegex("[1-9][0-9]* of 12 trials were made already"));
+  EXPECT_FALSE(fs::exists(folder_ / "made.search.checkpoint"));
+  const std::string model = text("made/model-1.nidus"), manifest = text("made/detector.json");
+  fs::remove_all(folder_ / "made");
+  ASSERT_EQ(nidus(line).status, 0);
+  EXPECT_TRUE(text("made/model-1.nidus") == model);
+  EXPECT_TRUE(text("made/detector.json") == manifest);
+}
+
 TEST_F(TrainTest, ASearchLeavesItsTrialsInTheManifest) {
   const std::string more = "--model any --search --candidates 5 --threads 1";
   const Outcome outcome = train(drawn(300).csv(), more);

@@ -94,9 +94,9 @@ class Checkpoints {
     }
   }
 
-  std::string file(Kind kind) {
+  std::string file(std::string_view of) {
     if (!on_) return "";
-    files_.push_back(fmt::format("{}.{}.checkpoint", beside_, name(kind)));
+    files_.push_back(fmt::format("{}.{}.checkpoint", beside_, of));
     return files_.back();
   }
   void remove() const {
@@ -109,6 +109,12 @@ class Checkpoints {
   std::string beside_;
   std::vector<std::string> files_;
 };
+
+void say_where_it_stands(const std::filesystem::path& checkpoint) {
+  if (!interrupted() || checkpoint.empty()) return;
+  say(fmt::format("stopped; what is done stands in {}: the same command goes on from there",
+                  checkpoint.string()));
+}
 
 // What comes out of learning, beside the models.
 struct Learnt {
@@ -140,8 +146,9 @@ std::string search_json(const learn::SearchResult& found) {
 }
 
 Result<learn::Candidate> search(const learn::Dataset& training, std::span<const std::uint32_t> groups,
-                                const TrainArguments& given, Learnt& learnt) {
+                                const TrainArguments& given, Checkpoints& checkpoints, Learnt& learnt) {
   learn::SearchOptions options;
+  options.checkpoint = checkpoints.file("search");
   options.kinds = kinds_of(given.model);
   options.defaults = candidate_of(given, options.kinds.front());
   options.candidates = given.candidates;
@@ -154,7 +161,12 @@ Result<learn::Candidate> search(const learn::Dataset& training, std::span<const 
     options.progress = progress_of(bar);
     return learn::search(training, options);
   }();
-  if (!found) return std::move(found).error();
+  if (!found) {
+    say_where_it_stands(options.checkpoint);
+    return std::move(found).error();
+  }
+  if (found->resumed > 0)
+    say(fmt::format("{} of {} trials were made already", found->resumed, found->trials.size()));
   say(fmt::format("{} trials{}; best: {}", found->trials.size(),
                   found->out_of_time ? ", cut short by --search-minutes" : "", found->best.describe()));
   learnt.figures["search"] = search_json(*found);
@@ -228,7 +240,7 @@ Result<Learnt> fit(const learn::Dataset& training, std::span<const std::uint32_t
   Learnt out;
   std::vector<learn::Candidate> chosen;
   if (given.search) {
-    auto best = search(rows, groups, given, out);
+    auto best = search(rows, groups, given, checkpoints, out);
     if (!best) return std::move(best).error();
     chosen.push_back(std::move(*best));
   } else {
@@ -236,16 +248,13 @@ Result<Learnt> fit(const learn::Dataset& training, std::span<const std::uint32_t
   }
   for (auto& candidate : chosen) {
     ProgressBar bar{std::string(name(candidate.kind))};
-    candidate.forest.checkpoint = candidate.boost.checkpoint = checkpoints.file(candidate.kind);
+    candidate.forest.checkpoint = candidate.boost.checkpoint = checkpoints.file(name(candidate.kind));
     candidate.forest.threads = candidate.boost.threads = given.metering.threads;
     candidate.forest.progress = candidate.boost.progress = progress_of(bar);
     auto model = candidate.kind == Kind::boost ? fit_boost(rows, groups, candidate.boost, given)
                                                : fit_forest(rows, candidate.forest, given, out);
     if (!model) {
-      if (interrupted() && !given.no_checkpoint) {
-        say(fmt::format("stopped; what is done stands in {}: the same command goes on from there",
-                        candidate.forest.checkpoint.string()));
-      }
+      say_where_it_stands(candidate.forest.checkpoint);
       return std::move(model).error();
     }
     if (!steps) {

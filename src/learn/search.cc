@@ -5,13 +5,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <numeric>
 #include <optional>
 #include <utility>
 
+#include "base/parallel.h"
 #include "base/random.h"
 #include "data/split.h"
+#include "learn/checkpoint.h"
+#include "learn/internal/training_digest.h"
 #include "learn/metrics.h"
 
 namespace nidus::learn {
@@ -169,13 +173,11 @@ struct Round {
     Dataset training, judged;
   };
   std::vector<Fold> folds;
-  std::size_t rows = 0;
 };
 
 Result<Round> make_round(const Dataset& training, const std::vector<std::size_t>& rows,
                          const std::vector<std::size_t>& fold_of, std::size_t folds) {
   Round out;
-  out.rows = rows.size();
   for (std::size_t fold = 0; fold < folds; ++fold) {
     std::vector<std::size_t> learnt, judged;
     for (const auto row : rows) (fold_of[row] == fold ? judged : learnt).push_back(row);
@@ -189,6 +191,106 @@ Result<Round> make_round(const Dataset& training, const std::vector<std::size_t>
   }
   return out;
 }
+
+// How well the candidate ranks the rows of each fold when it learns from the others.
+Result<double> try_candidate(const Candidate& candidate, const Round& round, std::size_t threads,
+                             const Progress& progress, std::size_t classes) {
+  std::vector<double> scores;
+  std::vector<std::uint32_t> labels;
+  for (const auto& fold : round.folds) {
+    const auto model = fit(candidate, fold.training, threads, progress);
+    if (!model) return model.error();
+    const auto of_fold = model::all_scores(**model, fold.judged.values, fold.judged.rows());
+    scores.insert(scores.end(), of_fold.begin(), of_fold.end());
+    labels.insert(labels.end(), fold.judged.labels.begin(), fold.judged.labels.end());
+  }
+  return mean_precision(scores, labels, classes);
+}
+
+// Tells one search from another by all that its trials depend on.
+std::uint64_t digest(const Dataset& training, const SearchOptions& options,
+                     const std::vector<Candidate>& candidates) {
+  internal::TrainingDigest out("search");
+  for (const auto number : {options.folds, options.keep_one_in, options.rows_least}) out.add(number);
+  out.add(options.seed);
+  bool boost = false;
+  for (const Candidate& candidate : candidates) {
+    out.add(static_cast<std::uint8_t>(candidate.kind));
+    if (candidate.kind == Candidate::Kind::boost) {
+      const BoostOptions& with = candidate.boost;
+      boost = true;
+      for (const auto number : {with.rounds, with.max_depth, with.bins}) out.add(number);
+      for (const auto number : {with.learning_rate, with.min_child_weight, with.subsample,
+                                with.columns_per_tree, with.lambda, with.gamma, with.scale_positive}) {
+        out.add(number);
+      }
+      out.add(with.balanced);
+      out.add(with.seed);
+      continue;
+    }
+    const ForestOptions& with = candidate.forest;
+    for (const auto number :
+         {with.trees, with.max_depth, with.min_leaf, with.features_per_split, with.bins, with.nodes_max}) {
+      out.add(number);
+    }
+    for (const bool is : {with.bootstrap, with.extra_trees, with.balanced}) out.add(is);
+    out.add(with.seed);
+  }
+  if (boost) out.add(options.threads == 0 ? default_threads() : options.threads);
+  for (const auto group : options.groups) out.add(group);
+  out.add(training);
+  return out.value();
+}
+
+// What became of each trial, and how much of the time was spent when it ended; kept in the checkpoint.
+class TrialLog {
+ public:
+  struct Entry {
+    double score, seconds;
+    double spent;  // seconds of the search, over all the times it was started
+  };
+
+  static Result<TrialLog> open(const std::filesystem::path& path, std::uint64_t search) {
+    TrialLog out;
+    if (path.empty()) return out;
+    auto file = Checkpoint::open(path, search);
+    if (!file) return std::move(file).error();
+    out.file_ = std::move(*file);
+    for (const auto& record : out.file_.take_records()) {
+      Entry entry{};
+      const bool pause = record.number == kPause;
+      if (record.bytes.size() != sizeof entry || (!pause && record.number != out.entries_.size()))
+        return Error{Errc::corrupt, path.string() + ": not the trials of a search"};
+      std::memcpy(&entry, record.bytes.data(), sizeof entry);
+      if (!(entry.spent >= out.spent_) || !std::isfinite(entry.spent) || !std::isfinite(entry.score))
+        return Error{Errc::corrupt, path.string() + ": not the times and scores of a search"};
+      out.spent_ = entry.spent;
+      if (!pause) out.entries_.push_back(entry);
+    }
+    return out;
+  }
+
+  // The trial of this number if it was made before.
+  const Entry* find(std::size_t trial) const { return trial < entries_.size() ? &entries_[trial] : nullptr; }
+  // Seconds that went into the search before it was opened.
+  double spent() const { return spent_; }
+
+  Result<void> add(std::size_t trial, const Entry& entry) {
+    return file_.append(trial, {reinterpret_cast<const char*>(&entry), sizeof entry});
+  }
+  // The search ends within a trial, whose time counts.
+  Result<void> pause(double spent) {
+    const Entry entry{0, 0, spent};
+    return file_.append(kPause, {reinterpret_cast<const char*>(&entry), sizeof entry});
+  }
+
+ private:
+  static constexpr std::uint64_t kPause = ~std::uint64_t{0};
+
+  Checkpoint file_;
+  std::vector<Entry> entries_;
+  double spent_ = 0;
+};
 
 }  // namespace
 
@@ -217,11 +319,15 @@ Result<SearchResult> search(const Dataset& training, const SearchOptions& option
   const auto clock = options.clock ? options.clock : [] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
   };
-  const double begin = clock(), end = begin + options.minutes * 60;
   auto folds = make_folds(training, options);
   if (!folds) return std::move(folds).error();
   const auto classes = shuffled_classes(training, options.seed);
   std::vector<Candidate> candidates = draw_candidates(options, training.inputs());
+  auto log = TrialLog::open(options.checkpoint,
+                            options.checkpoint.empty() ? 0 : digest(training, options, candidates));
+  if (!log) return std::move(log).error();
+  const double limit = options.minutes * 60, begin = clock() - log->spent();
+  const auto spent = [&] { return clock() - begin; };
 
   std::size_t rounds = 1, trials = candidates.size();
   for (std::size_t left = candidates.size(); left > options.keep_one_in; ++rounds) {
@@ -231,41 +337,54 @@ Result<SearchResult> search(const Dataset& training, const SearchOptions& option
   bool stopped = false;
   SearchResult result;
   result.best = candidates.front();
+  const Progress progress = [&](double) {
+    const double now = spent();
+    if (options.progress &&
+        !options.progress(
+            std::min(1.0, std::max(static_cast<double>(result.trials.size()) / static_cast<double>(trials),
+                                   now / limit)))) {
+      stopped = true;
+    }
+    result.out_of_time = result.out_of_time || now >= limit;
+    return !stopped && !result.out_of_time;
+  };
   for (std::size_t number = 0; number < rounds && !result.out_of_time; ++number) {
     const double share = std::max(
         std::pow(static_cast<double>(options.keep_one_in), -static_cast<double>(rounds - 1 - number)),
         std::min(1.0, static_cast<double>(options.rows_least) / static_cast<double>(training.rows())));
-    const auto round = make_round(training, part_of(classes, share), *folds, options.folds);
-    if (!round) return round.error();
+    const auto rows = part_of(classes, share);
+    std::optional<Round> round;  // made for the first trial that is not in the log
     std::vector<std::pair<double, std::size_t>> ranking;
     for (std::size_t i = 0; i < candidates.size() && !result.out_of_time; ++i) {
-      const double started = clock();
-      const Progress progress = [&](double) {
-        if (options.progress &&
-            !options.progress(std::min(
-                1.0, std::max(static_cast<double>(result.trials.size()) / static_cast<double>(trials),
-                              (clock() - begin) / (options.minutes * 60))))) {
-          stopped = true;
+      TrialLog::Entry entry{};
+      if (const auto* const known = log->find(result.trials.size())) {
+        entry = *known;
+        ++result.resumed;
+      } else {
+        if (!round) {
+          auto made = make_round(training, rows, *folds, options.folds);
+          if (!made) return std::move(made).error();
+          round = std::move(*made);
         }
-        result.out_of_time = result.out_of_time || clock() >= end;
-        return !stopped && !result.out_of_time;
-      };
-      std::vector<double> scores;
-      std::vector<std::uint32_t> labels;
-      for (const auto& fold : round->folds) {
-        const auto model = fit(candidates[i], fold.training, options.threads, progress);
-        if (stopped) return Error{Errc::exhausted, "the search was stopped before it was done"};
-        if (result.out_of_time) break;
-        if (!model) return model.error();
-        const auto of_fold = model::all_scores(**model, fold.judged.values, fold.judged.rows());
-        scores.insert(scores.end(), of_fold.begin(), of_fold.end());
-        labels.insert(labels.end(), fold.judged.labels.begin(), fold.judged.labels.end());
+        const double started = spent();
+        if (started >= limit && log->spent() > 0) {  // it had its time before it was started again
+          result.out_of_time = true;
+          break;
+        }
+        auto score = try_candidate(candidates[i], *round, options.threads, progress, training.classes.size());
+        if (stopped || result.out_of_time) {
+          if (auto kept = log->pause(spent()); !kept) return std::move(kept).error();
+          if (stopped) return Error{Errc::exhausted, "the search was stopped before it was done"};
+          break;
+        }
+        if (!score) return std::move(score).error();
+        const double ended = spent();
+        entry = {*score, ended - started, ended};
+        if (auto kept = log->add(result.trials.size(), entry); !kept) return std::move(kept).error();
       }
-      if (result.out_of_time) break;
-      const double score = mean_precision(scores, labels, training.classes.size());
-      result.trials.push_back({candidates[i], number, round->rows, score, clock() - started});
-      ranking.emplace_back(-score, i);  // of equals the one that was ranked higher before, or drawn earlier
-      result.out_of_time = clock() >= end && result.trials.size() < trials;
+      result.trials.push_back({candidates[i], number, rows.size(), entry.score, entry.seconds});
+      ranking.emplace_back(-entry.score, i);  // of equals the one ranked higher before, or drawn earlier
+      result.out_of_time = entry.spent >= limit && result.trials.size() < trials;
     }
     if (ranking.empty()) break;
     std::sort(ranking.begin(), ranking.end());

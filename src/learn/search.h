@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <span>
 #include <string>
@@ -39,8 +40,11 @@ struct SearchOptions {
   std::size_t threads = 0;  // 0: all processors
   // One for each row: rows of a group are judged by models that saw none of the group. Empty: by class only.
   std::span<const std::uint32_t> groups;
-  Progress progress;              // may be empty
-  std::function<double()> clock;  // seconds since whenever; empty: the steady clock
+  // A file that takes each trial as it is finished, and from which the same search goes on; see Checkpoint.
+  // More minutes than before are the same search, and those it had count.
+  std::filesystem::path checkpoint;  // empty: none
+  Progress progress;                 // may be empty
+  std::function<double()> clock;     // seconds since whenever; empty: the steady clock
 };
 
 // One candidate on the rows of one round.
@@ -55,6 +59,7 @@ struct Trial {
 struct SearchResult {
   Candidate best;
   std::vector<Trial> trials;  // as they were made
+  std::size_t resumed = 0;    // of them, how many came from the checkpoint
   bool out_of_time = false;   // the best of what could be tried; with more time it might be another
 };
 
@@ -65,10 +70,13 @@ struct SearchResult {
 // seeded part of each class, at least 50 of it; a row is in the same fold in every round.
 //
 // The same outcome for the same rows, options and seed if the time suffices. Without time for one whole
-// trial, the defaults.
+// trial, the defaults. A search that was stopped or killed goes on from its checkpoint and makes the choices
+// it would have made; a kill loses the trial under way and its time. With boosting among the kinds another
+// number of threads is another search, as libxgboost adds in another order.
 //
 // Errc::invalid for options without sense or when a fold is without two classes to learn from,
-// Errc::exhausted when progress said stop.
+// Errc::exhausted when progress said stop, Errc::io for a checkpoint that cannot be written, Errc::corrupt
+// for one that was tampered with.
 Result<SearchResult> search(const Dataset& training, const SearchOptions& options);
 
 }  // namespace nidus::learn

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <set>
 
+#include "base/file.h"
 #include "base/random.h"
+#include "base/testing.h"
 
 namespace nidus::learn {
 namespace {
@@ -137,6 +139,97 @@ TEST(Search, EndsWhenItsTimeIsUp) {
   EXPECT_TRUE(none->out_of_time);
   EXPECT_EQ(none->trials.size(), 0u);
   EXPECT_THAT(none->best.describe(), HasSubstr("--model forest --trees 10"));
+}
+
+// The same as `search` in one go, by a process that dies after so many calls of the progress.
+SearchResult in_pieces(const Dataset& data, SearchOptions options, const std::filesystem::path& file,
+                       std::size_t calls) {
+  options.checkpoint = file;
+  for (;;) {
+    std::size_t left = calls;
+    options.progress = [&left](double) { return left-- > 0; };
+    auto result = search(data, options);
+    if (result) return std::move(*result);
+    EXPECT_EQ(result.error().code, Errc::exhausted);
+    if (++calls > 400) return {};
+  }
+}
+
+TEST(Search, GoesOnWhereItWasStopped) {
+  const TemporaryFolder folder;
+  const Dataset data = drawn(1200);
+  SearchOptions options = small();
+  options.kinds = {Candidate::Kind::forest, Candidate::Kind::extra_trees};
+  const auto whole = search(data, options);
+  ASSERT_TRUE(whole);
+  const auto pieces = in_pieces(data, options, folder / "pieces", 70);
+  EXPECT_EQ(summary(pieces), summary(*whole));
+  EXPECT_GT(pieces.resumed, 3u);
+  EXPECT_FALSE(pieces.out_of_time);
+  // Killed at any byte of the file: what is whole there is taken, the rest is done again.
+  const std::string bytes = *read_file(folder / "pieces");
+  for (std::size_t length = 0; length < bytes.size(); length += 97) {
+    ASSERT_TRUE(write_file(folder / "cut", bytes.substr(0, length)));
+    options.checkpoint = folder / "cut";
+    const auto resumed = search(data, options);
+    ASSERT_TRUE(resumed) << resumed.error().message;
+    EXPECT_EQ(summary(*resumed), summary(*whole)) << length;
+  }
+  // All is there: nothing is fitted again.
+  options.checkpoint = folder / "pieces";
+  options.progress = [](double) { return false; };
+  EXPECT_EQ(summary(*search(data, options)), summary(*whole));
+  // Another search begins anew.
+  options.progress = {};
+  options.seed = 2;
+  EXPECT_EQ(search(data, options)->resumed, 0u);
+}
+
+TEST(Search, TimeSpentBeforeItWasStoppedCounts) {
+  const TemporaryFolder folder;
+  const Dataset data = drawn(600);
+  double now = 0;
+  SearchOptions options = small();
+  options.checkpoint = folder / "search";
+  options.clock = [&now] { return now += 1; };
+  options.minutes = 5;
+  std::size_t calls = 100;
+  options.progress = [&calls](double) { return calls-- > 0; };
+  ASSERT_FALSE(search(data, options));
+  options.progress = {};
+  now = 1e6;  // of another start of the machine
+  const double began = now;
+  const auto rest = search(data, options);
+  ASSERT_TRUE(rest);
+  EXPECT_TRUE(rest->out_of_time);
+  EXPECT_GT(rest->resumed, 0u);
+  EXPECT_LT(now - began, 5 * 60 - 90);
+  // With its time gone it makes no further trial, and says the same again.
+  const auto again = search(data, options);
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(again->out_of_time);
+  EXPECT_EQ(again->resumed, again->trials.size());
+  EXPECT_EQ(summary(*again), summary(*rest));
+  // More minutes are the same search.
+  options.minutes = 60;
+  const auto more = search(data, options);
+  ASSERT_TRUE(more);
+  EXPECT_FALSE(more->out_of_time);
+  EXPECT_EQ(more->resumed, again->trials.size());
+  options.checkpoint.clear();
+  EXPECT_EQ(summary(*more), summary(*search(data, options)));
+}
+
+TEST(Search, AFileThatIsNoSearchIsRefused) {
+  const TemporaryFolder folder;
+  const Dataset data = drawn(600);
+  SearchOptions options = small();
+  options.checkpoint = folder / "search";
+  ASSERT_TRUE(search(data, options));
+  std::string bytes = *read_file(options.checkpoint);
+  bytes[24] = 7;  // the number of the first trial
+  ASSERT_TRUE(write_file(options.checkpoint, bytes));
+  EXPECT_EQ(search(data, options).error().code, Errc::corrupt);
 }
 
 TEST(Search, CanBeStoppedAndRefusesWhatHasNoAnswer) {
