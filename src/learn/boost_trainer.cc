@@ -59,21 +59,44 @@ std::string number_text(double value) {
 // Gives the rows to libxgboost, some at a time, as often as it asks.
 class Chunks {
  public:
-  Chunks(const Dataset& dataset, DMatrixHandle proxy)
-      : dataset_(dataset), proxy_(proxy), values_(std::min(kRows, dataset.rows()) * dataset.inputs()) {}
+  enum class What : std::uint8_t {
+    rows,
+    // For a matrix of which only the cuts between bins are wanted. libxgboost 1.7 reads the rows four times:
+    // it counts values, sketches quantiles, fills its table of bins by row, and that by column. The two
+    // tables are as large as the sketches, and not needed here: from the third time on every value is
+    // missing, so that they stay empty. One row more, without a value from the first time on, keeps it from
+    // taking for granted that no value is missing.
+    cuts_only,
+  };
+
+  Chunks(const Dataset& dataset, DMatrixHandle proxy, What what)
+      : dataset_(dataset),
+        proxy_(proxy),
+        what_(what),
+        rows_(dataset.rows() + (what == What::cuts_only ? 1 : 0)),
+        values_(std::min(kRows, rows_) * dataset.inputs()) {}
 
   static int next(DataIterHandle self) { return static_cast<Chunks*>(self)->next(); }
-  static void reset(DataIterHandle self) { static_cast<Chunks*>(self)->first_ = 0; }
+  static void reset(DataIterHandle self) {
+    auto* const chunks = static_cast<Chunks*>(self);
+    chunks->first_ = 0;
+    ++chunks->times_;
+  }
 
  private:
-  static constexpr std::size_t kRows = 65536;
+  static constexpr std::size_t kRows = 8192;
 
   int next() {
-    const std::size_t rows = std::min(kRows, dataset_.rows() - first_), width = dataset_.inputs();
+    const std::size_t rows = std::min(kRows, rows_ - first_), width = dataset_.inputs();
     if (rows == 0) return 0;
+    const bool all_missing = what_ == What::cuts_only && times_ > 2;
+    const std::size_t given = all_missing ? 0 : std::min(rows, dataset_.rows() - first_);
     const float* const from = dataset_.values.data() + first_ * width;
-    for (std::size_t i = 0; i < rows * width; ++i)
+    for (std::size_t i = 0; i < given * width; ++i)
       values_[i] = std::clamp(from[i], -kLarge, kLarge);  // NaN stays
+    std::fill(values_.begin() + static_cast<std::ptrdiff_t>(given * width),
+              values_.begin() + static_cast<std::ptrdiff_t>(rows * width),
+              std::numeric_limits<float>::quiet_NaN());
     first_ += rows;
     const std::string array = R"({"data": [)" +
                               std::to_string(reinterpret_cast<std::uintptr_t>(values_.data())) +
@@ -84,8 +107,11 @@ class Chunks {
 
   const Dataset& dataset_;
   DMatrixHandle proxy_;
+  What what_;
+  std::size_t rows_;
   std::vector<float> values_;
   std::size_t first_ = 0;
+  int times_ = 0;  // that it began to read
 };
 
 // libxgboost's threads wait for each other by spinning, several times a round. Below half a million values
@@ -116,19 +142,37 @@ std::vector<float> row_weights(const Dataset& dataset, bool balanced) {
   return weights;
 }
 
-Result<Matrix> make_matrix(const Dataset& dataset, const BoostOptions& options,
-                           std::span<const float> weights, int threads) {
+// A matrix in bins without labels. `cuts` may be null: another matrix whose cuts are taken.
+Result<Matrix> make_bins(const Dataset& dataset, const BoostOptions& options, int threads, Chunks::What what,
+                         DMatrixHandle cuts) {
   DMatrixHandle handle = nullptr;
   if (XGProxyDMatrixCreate(&handle) != 0) return xgboost_error();
   const Matrix proxy(handle);
-  Chunks chunks(dataset, proxy.get());
+  Chunks chunks(dataset, proxy.get(), what);
   const std::string config = R"({"missing": NaN, "nthread": )" + std::to_string(threads) +
                              R"(, "max_bin": )" + std::to_string(options.bins) + "}";
-  if (XGQuantileDMatrixCreateFromCallback(&chunks, proxy.get(), nullptr, &Chunks::reset, &Chunks::next,
+  if (XGQuantileDMatrixCreateFromCallback(&chunks, proxy.get(), cuts, &Chunks::reset, &Chunks::next,
                                           config.c_str(), &handle) != 0) {
     return xgboost_error();
   }
-  Matrix matrix(handle);
+  return Matrix(handle);
+}
+
+// The sketches of which libxgboost makes the cuts take more than twice as much as the bins, and would stay
+// until the bins are there. So cuts are made first, in a matrix of their own, and are the same.
+Result<Matrix> make_matrix(const Dataset& dataset, const BoostOptions& options,
+                           std::span<const float> weights, int threads) {
+  int major = 0, minor = 0, patch = 0;
+  XGBoostVersion(&major, &minor, &patch);
+  Matrix cuts;
+  if (major == 1 && minor == 7) {  // how often others read the rows is not known
+    auto made = make_bins(dataset, options, threads, Chunks::What::cuts_only, nullptr);
+    if (!made) return std::move(made).error();
+    cuts = std::move(*made);
+  }
+  auto made = make_bins(dataset, options, threads, Chunks::What::rows, cuts.get());
+  if (!made) return std::move(made).error();
+  Matrix matrix = std::move(*made);
   const std::vector<float> labels(dataset.labels.begin(), dataset.labels.end());
   if (XGDMatrixSetFloatInfo(matrix.get(), "label", labels.data(), labels.size()) != 0) return xgboost_error();
   if (!weights.empty() &&
@@ -382,6 +426,8 @@ Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation
   return FittedBoost{std::move(*begun), best + 1, resumed, std::move(losses)};
 }
 
-std::uint64_t boost_bytes(std::size_t rows, std::size_t inputs) { return std::uint64_t{rows} * inputs * 5; }
+std::uint64_t boost_bytes(std::size_t rows, std::size_t inputs) {
+  return std::uint64_t{rows} * (3 * std::uint64_t{inputs} + 64);
+}
 
 }  // namespace nidus::learn
