@@ -215,6 +215,21 @@ TEST_F(TrainTest, TablesWithColumnsInAnotherOrderAreOneTable) {
   EXPECT_TRUE(text("turned/model-1.nidus") == text("straight/model-1.nidus"));
 }
 
+TEST_F(TrainTest, SeveralFilesAreGroupsOnlyWhenAskedFor) {
+  for (const int day : {1, 2, 3})
+    write("day" + std::to_string(day) + ".csv", drawn(200, static_cast<std::uint64_t>(day)).csv());
+  const std::string line = "train day1.csv day2.csv day3.csv --label label --trees 5 -o made";
+  const Outcome rows = nidus(line);
+  EXPECT_EQ(rows.status, 0) << rows.err;
+  EXPECT_THAT(rows.err, HasSubstr("3 files, of which rows are divided one by one; --group file"));
+  const Outcome whole = nidus(line + " --group file");
+  EXPECT_EQ(whole.status, 0) << whole.err;
+  EXPECT_THAT(whole.err, Not(HasSubstr("one by one")));
+  EXPECT_THAT(whole.err, HasSubstr("400 rows to learn from, 200 for validation"));
+  const Outcome measured = nidus("evaluate made day1.csv day2.csv --label label --bootstrap 0");
+  EXPECT_THAT(measured.err, HasSubstr("2 files, of which rows are drawn for intervals one by one"));
+}
+
 TEST_F(TrainTest, ADoubledColumnIsToldAndKeptApart) {
   Rows rows = drawn(300);
   rows.names = {"size", "rate", "size", "label"};

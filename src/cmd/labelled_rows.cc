@@ -339,6 +339,10 @@ Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArgum
   if (!original) return original.error();
   const auto groups = groups_of(inputs, known, labels.group);
   if (!groups) return groups.error();
+  if (inputs.files.size() > 1 && labels.group.empty()) {
+    say(fmt::format("{} files, of which rows are {} one by one; --group file keeps each file whole",
+                    inputs.files.size(), part == Part::training ? "divided" : "drawn for intervals"));
+  }
 
   LabelledRows out;
   std::vector<bool> copies(table.rows(), false);
