@@ -15,6 +15,7 @@
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
 #include "cmd/inputs.h"
+#include "cmd/load_detector.h"
 #include "cmd/metering.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
@@ -47,13 +48,14 @@ struct DetectArguments {
   void declare(Arguments& arguments) {
     arguments.inputs(inputs, "input",
                      "Captures and tables of flows, mixed as you like; - is a capture on standard input");
-    arguments.option("-d,--detector", detector,
-                     "The detector's folder; otherwise the environment's NIDUS_DETECTOR");
+    arguments.option(
+        "-d,--detector", detector,
+        "The detector's folder, or a model of another program; otherwise the environment's NIDUS_DETECTOR");
     arguments.option("--format", format, "Each verdict, and not only the summary",
                      {"table", "csv", "ndjson", "eve"});
     arguments.option("-o,--output", output, "Where the verdicts go; standard output if not given");
     arguments.option("--threshold", threshold,
-                     "Attack from this score on, instead of the detector's own threshold", 0, 1);
+                     "Attack from this score on, instead of the detector's own threshold", 0, 1e300);
     arguments.flag("--explain", explain, "Say which features made the score what it is");
     arguments.option("--reasons", reasons, "explain: features named for each verdict", 1000);
     arguments.option("--top", top, "Sources listed for each label", 100000);
@@ -176,6 +178,7 @@ class Run {
         return judge_table(input);
       case InputKind::detector:
       case InputKind::model_file:
+      case InputKind::foreign:
         return complain({Errc::unsupported, input + ": neither a capture nor a table"});
     }
     return kFailed;
@@ -414,7 +417,7 @@ int run_detect(std::span<const std::string> words) {
     if (is_same_file(input, given.output))
       return complain_usage("detect", input + " is both input and output");
   }
-  auto detector = detect::Detector::load(given.detector);
+  auto detector = load_detector(given.detector);
   if (!detector) return complain(detector.error());
   if (given.threshold) detector = detector->with_threshold(*given.threshold);
   std::optional<detect::Reasoner> reasoner;

@@ -12,6 +12,7 @@
 #include "cmd/exit_status.h"
 #include "cmd/explanations.h"
 #include "cmd/labelled_rows.h"
+#include "cmd/load_detector.h"
 #include "cmd/metering.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
@@ -159,7 +160,7 @@ struct Judged {
 
 Result<Judged> judge(const EvaluateArguments& given, const std::string& folder,
                      const std::vector<std::string>& inputs, int& status) {
-  auto detector = detect::Detector::load(folder);
+  auto detector = load_detector(folder);
   if (!detector) return std::move(detector).error();
   if (given.threshold) detector = detector->with_threshold(*given.threshold);
   auto rows = read_rows(given, inputs, *detector, status);

@@ -12,6 +12,7 @@
 #include "cmd/exit_status.h"
 #include "cmd/explanations.h"
 #include "cmd/labelled_rows.h"
+#include "cmd/load_detector.h"
 #include "cmd/metering.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
@@ -154,7 +155,7 @@ int run_explain(std::span<const std::string> words) {
   Arguments arguments("explain", "Which features a detector goes by, on captures or tables.");
   given.declare(arguments);
   if (const auto status = arguments.read(words)) return *status;
-  const auto detector = detect::Detector::load(given.inputs.front());
+  const auto detector = load_detector(given.inputs.front());
   if (!detector) return complain(detector.error());
   const detect::Manifest& manifest = detector->manifest();
   const auto reasoner = detect::Reasoner::make(*detector);

@@ -8,8 +8,10 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string_view>
 
+#include "interop/read.h"
 #include "net/capture.h"
 
 namespace nidus::cmd {
@@ -36,6 +38,20 @@ bool is_text(std::string_view bytes) {
   return bytes.find('\0') == std::string_view::npos && odd * 50 <= static_cast<std::ptrdiff_t>(bytes.size());
 }
 
+bool is_model(const std::string& bytes) {
+  return interop::format_of(std::as_bytes(std::span(bytes))) != interop::Format::none;
+}
+
+bool holds_models(const std::string& folder) {
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(folder, ec)) {
+    if (!entry.is_regular_file(ec)) continue;
+    const auto bytes = first_bytes(entry.path().string(), 4096);
+    if (bytes && is_model(*bytes)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<InputKind> kind_of(const std::string& path) {
@@ -45,13 +61,15 @@ Result<InputKind> kind_of(const std::string& path) {
   if (!fs::exists(status)) return Error{Errc::not_found, path + ": no such file"};
   if (fs::is_directory(status)) {
     if (fs::exists(fs::path(path) / "detector.json", ec)) return InputKind::detector;
-    return Error{Errc::unsupported, path + ": a folder without detector.json"};
+    if (holds_models(path)) return InputKind::foreign;
+    return Error{Errc::unsupported, path + ": a folder without detector.json or a model file"};
   }
   if (!fs::is_regular_file(status)) return InputKind::capture;
   const auto bytes = first_bytes(path, 4096);
   if (!bytes) return bytes.error();
   if (bytes->empty()) return Error{Errc::corrupt, path + ": empty"};
   if (begins(*bytes, "\x89NIDUS")) return InputKind::model_file;
+  if (is_model(*bytes)) return InputKind::foreign;
   for (const std::string_view magic :
        {"\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4", "\x4d\x3c\xb2\xa1", "\xa1\xb2\x3c\x4d", "\x34\xcd\xb2\xa1",
         "\xa1\xb2\xcd\x34", "\x0a\x0d\x0d\x0a"}) {

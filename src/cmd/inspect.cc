@@ -12,6 +12,7 @@
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
 #include "cmd/inputs.h"
+#include "cmd/inspect_foreign.h"
 #include "cmd/inspect_table.h"
 #include "cmd/metering.h"
 #include "cmd/terminal.h"
@@ -290,6 +291,21 @@ int inspect(const std::string& path, bool as_json, std::string& out) {
     case InputKind::model_file:
       status = inspect_model(path, facts);
       break;
+    case InputKind::foreign: {
+      std::vector<std::pair<std::string, std::string>> found;
+      status = inspect_foreign(path, found);
+      for (std::size_t i = 0; i < found.size();) {
+        std::vector<std::string> values;
+        const std::string name = found[i].first;
+        for (; i < found.size() && found[i].first == name; ++i) values.push_back(std::move(found[i].second));
+        if (values.size() == 1) {
+          facts.add(name, std::move(values.front()));
+        } else {
+          facts.add(name, values);
+        }
+      }
+      break;
+    }
   }
   if (as_json) {
     JsonWriter json(out);

@@ -424,7 +424,7 @@ Result<bool> are_captures(const std::vector<std::string>& inputs) {
   for (const auto& input : inputs) {
     const auto kind = kind_of(input);
     if (!kind) return kind.error();
-    if (*kind == InputKind::detector || *kind == InputKind::model_file) {
+    if (*kind != InputKind::capture && *kind != InputKind::table) {
       return Error{Errc::unsupported, input + ": neither a capture nor a table"};
     }
     const bool is_capture = *kind == InputKind::capture;
