@@ -51,8 +51,8 @@ struct FittedBoost {
 Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation,
                               const BoostOptions& options = {});
 
-// About how many bytes fit_boost takes beside the rows, as measured of libxgboost 1.7: up to three for each value,
-// and 64 for each row.
+// About how many bytes fit_boost takes beside the rows, as measured of libxgboost 1.7: up to three for each
+// value, and 64 for each row.
 std::uint64_t boost_bytes(std::size_t rows, std::size_t inputs);
 
 }  // namespace nidus::learn
