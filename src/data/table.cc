@@ -225,6 +225,7 @@ void Dictionary::code_all(std::span<const std::string_view> texts, std::vector<s
   std::array<std::uint32_t, 64> hashes;
   CHECK(texts.size() <= hashes.size() && texts.size() <= codes.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (texts[i].empty()) continue;
     hashes[i] = hash_of(texts[i]);
     prefetch(hashes[i]);
   }
