@@ -31,7 +31,8 @@ void squash(const float* margins, std::size_t groups, double* scores) {
 
 }  // namespace
 
-Result<Boost> Boost::make(TreeSet trees, Array<std::uint32_t> groups, std::vector<float> base_margins) {
+Result<Boost> Boost::make(TreeSet trees, Array<std::uint32_t> groups, std::vector<float> base_margins,
+                          Link link) {
   if (trees.width() != 1) return Error{Errc::corrupt, "a leaf of boosted trees holds more than one value"};
   if (!trees.parts().wide_leaves.empty()) return Error{Errc::corrupt, "leaves of boosted trees are floats"};
   if (base_margins.empty() || base_margins.size() > kGroupsMax) {
@@ -49,6 +50,7 @@ Result<Boost> Boost::make(TreeSet trees, Array<std::uint32_t> groups, std::vecto
                    "a tree of group " + std::to_string(group) + " of " + std::to_string(base_margins.size())};
     }
   }
+  if (link > Link::margin) return Error{Errc::corrupt, "a link that is none"};
   // Sums must stay finite, or a softmax would yield NaN.
   double largest = 0;
   for (const auto value : trees.parts().leaves)
@@ -57,7 +59,7 @@ Result<Boost> Boost::make(TreeSet trees, Array<std::uint32_t> groups, std::vecto
   if (largest * static_cast<double>(trees.trees() + 1) > 1e38) {
     return Error{Errc::corrupt, "leaf values so large that their sum may not be finite"};
   }
-  return Boost(std::move(trees), std::move(groups), std::move(base_margins));
+  return Boost(std::move(trees), std::move(groups), std::move(base_margins), link);
 }
 
 Result<Boost> Boost::load(internal::FileReader& in) {
@@ -66,8 +68,9 @@ Result<Boost> Boost::load(internal::FileReader& in) {
   std::vector<float> margins(in.count(4));
   for (auto& margin : margins) margin = in.f32();
   auto groups = in.array<std::uint32_t>();
+  const auto link = in.version() >= 3 ? static_cast<Link>(in.u8()) : Link::probability;
   if (!in.ok()) return in.error();
-  return make(std::move(*trees), std::move(groups), std::move(margins));
+  return make(std::move(*trees), std::move(groups), std::move(margins), link);
 }
 
 void Boost::save(internal::FileWriter& out) const {
@@ -76,6 +79,7 @@ void Boost::save(internal::FileWriter& out) const {
   out.u32(static_cast<std::uint32_t>(base_margins_.size()));
   for (const auto margin : base_margins_) out.f32(margin);
   out.array(groups_);
+  out.u8(static_cast<std::uint8_t>(link_));
 }
 
 void Boost::margins(std::span<const float> rows, std::size_t count, std::span<float> out) const {
@@ -98,7 +102,13 @@ void Boost::score(std::span<const float> rows, std::size_t count, std::span<doub
   for (std::size_t first = 0; first < count; first += kBlock) {
     const std::size_t block = std::min(kBlock, count - first);
     margins(rows.subspan(first * inputs(), block * inputs()), block, sums);
-    for (std::size_t i = 0; i < block; ++i) squash(&sums[i * groups], groups, &scores[(first + i) * groups]);
+    if (link_ == Link::margin) {
+      for (std::size_t i = 0; i < block * groups; ++i)
+        scores[first * groups + i] = static_cast<double>(sums[i]);
+    } else {
+      for (std::size_t i = 0; i < block; ++i)
+        squash(&sums[i * groups], groups, &scores[(first + i) * groups]);
+    }
   }
 }
 

@@ -230,7 +230,8 @@ void Explainer::explain(std::span<const float> rows, std::size_t count, std::spa
     const bool single = !part.leaves.empty();  // else weights go into the leaves, once for all rows
     if (!single) shares = leaf_values(*part.set, weights);
     const std::vector<double>& values = single ? part.leaves : shares;
-    const bool through_link = part.boost != nullptr && impl_->unit == Unit::score;
+    const bool through_link =
+        part.boost != nullptr && impl_->unit == Unit::score && part.boost->link() == Boost::Link::probability;
     const double base = through_link ? link.score(part.base) : dot(weights, part.base);
     for (const auto& tree : part.trees) scratch.make_room(tree);
     for (std::size_t first = 0; first < count; first += kBlock) {
