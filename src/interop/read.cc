@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/file.h"
+#include "interop/keras.h"
 
 namespace nidus::interop {
 namespace {
@@ -126,6 +127,11 @@ Format format_of(std::span<const std::byte> beginning) {
 Result<Artefact> read_artefact(std::span<const std::byte> bytes, const ReadOptions&) {
   const Format format = format_of(bytes);
   switch (format) {
+    case Format::hdf5:
+      return read_keras(bytes);
+    case Format::zip:
+      if (looks_like_keras(bytes)) return read_keras(bytes);
+      break;
     default:
       break;
   }

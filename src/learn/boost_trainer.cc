@@ -84,7 +84,7 @@ class Chunks {
   }
 
  private:
-  static constexpr std::size_t kRows = 65536;
+  static constexpr std::size_t kRows = 8192;
 
   int next() {
     const std::size_t rows = std::min(kRows, rows_ - first_), width = dataset_.inputs();

@@ -114,9 +114,10 @@ struct Reshape {
 // Steps become channels and channels steps.
 struct Transpose {};
 
-// The whole shape again and again along the steps.
+// The whole shape again and again along the steps, or each step by itself.
 struct Repeat {
   std::size_t times = 1;
+  bool each = false;
 };
 
 struct Slice {

@@ -377,6 +377,13 @@ layer::Normalise batch_norm(const std::vector<double>& gamma, const std::vector<
   return out;
 }
 
+Result<Shape> shape_after(const Layer& given, Shape in) {
+  Checker checker(in);
+  std::visit(checker, given);
+  if (!checker.fault.empty()) return Error{Errc::corrupt, std::string(name_of(given)) + ": " + checker.fault};
+  return checker.outcome().shape;
+}
+
 struct Network::Impl {
   Parts shape;  // without the weights
   std::variant<std::shared_ptr<const Plan<float>>, std::shared_ptr<const Plan<double>>> plan;

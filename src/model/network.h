@@ -13,6 +13,10 @@
 
 namespace nidus::model {
 
+// What a layer makes of a row of some shape. Errc::corrupt if it does not fit there, or its sizes contradict
+// its weights.
+Result<Shape> shape_after(const Layer& layer, Shape in);
+
 // A neural network: layers one behind the other, as in layers.h, after training.
 //
 // Its arithmetic is float, as that of Keras and PyTorch, or double, as that of scikit-learn. Every sum is

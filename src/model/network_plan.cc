@@ -263,6 +263,11 @@ class CopyStep final : public Step<T> {
     for (std::size_t at = 0; at < step.out_.size(); at += step.in_.size())
       std::copy(in, in + step.in_.size(), out + at);
   }
+  static void repeat_each(const CopyStep& step, const T* in, T* out) {
+    const std::size_t times = step.out_.steps / step.in_.steps, channels = step.in_.channels;
+    for (std::size_t k = 0; k < step.out_.steps; ++k)
+      std::copy(in + k / times * channels, in + (k / times + 1) * channels, out + k * channels);
+  }
   static void slice(const CopyStep& step, const T* in, T* out) {
     in += step.slice_.first_step * step.in_.channels + step.slice_.first_channel;
     for (std::size_t k = 0; k < step.out_.steps; ++k, in += step.in_.channels, out += step.out_.channels)
@@ -436,7 +441,8 @@ std::unique_ptr<const Step<T>> make_step(const Layer& layer, Shape in, Shape out
         if constexpr (std::is_same_v<L, layer::Transpose>)
           return std::make_unique<CopyStep<T>>(CopyStep<T>::transpose, in, out);
         if constexpr (std::is_same_v<L, layer::Repeat>)
-          return std::make_unique<CopyStep<T>>(CopyStep<T>::repeat, in, out);
+          return std::make_unique<CopyStep<T>>(given.each ? CopyStep<T>::repeat_each : CopyStep<T>::repeat,
+                                               in, out);
         if constexpr (std::is_same_v<L, layer::Slice>)
           return std::make_unique<CopyStep<T>>(CopyStep<T>::slice, in, out, given);
         if constexpr (std::is_same_v<L, layer::Recurrence>)

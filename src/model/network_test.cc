@@ -159,8 +159,9 @@ struct Twin {
                 [&](std::size_t step, std::size_t i) { return in.at(i, step); });
   }
   Signal operator()(const layer::Repeat& l) const {
-    return made({in.shape.steps * l.times, in.shape.channels},
-                [&](std::size_t step, std::size_t i) { return in.at(step % in.shape.steps, i); });
+    return made({in.shape.steps * l.times, in.shape.channels}, [&](std::size_t step, std::size_t i) {
+      return in.at(l.each ? step / l.times : step % in.shape.steps, i);
+    });
   }
   Signal operator()(const layer::Slice& l) const {
     return made({l.steps, l.channels}, [&](std::size_t step, std::size_t i) {
@@ -372,8 +373,8 @@ TEST(Network, LayersOfEveryKindAgreeWithTheirTwin) {
                              std::vector<double>{0.5, 1, 2, 0.25, 0}, 1e-3)});
   expect({3, 5}, {layer::LayerNorm{1e-5, drawn(random, 5), drawn(random, 5)}, layer::LayerNorm{}});
   for (const std::size_t slopes : {1, 5, 15}) expect({3, 5}, {layer::Prelu{drawn(random, slopes)}});
-  expect({3, 5}, {layer::Transpose{}, dense(random, 3, 4), layer::Reshape{{1, 20}}, layer::Repeat{3},
-                  layer::Slice{1, 2, 4, 9}});
+  expect({3, 5}, {layer::Transpose{}, dense(random, 3, 4), layer::Reshape{{1, 20}}, layer::Repeat{3, false},
+                  layer::Repeat{2, true}, layer::Slice{1, 2, 4, 9}});
   for (const auto kind : {layer::Pool::Kind::max, layer::Pool::Kind::average}) {
     expect({9, 4}, {layer::GlobalPool{kind}});
     expect({9, 4}, {layer::Pool{kind, 2, 2, 0, 0, false}});
@@ -476,9 +477,9 @@ TEST(Network, WhatDoesNotFitIsRefusedByNameOfTheLayer) {
   EXPECT_EQ(error(parts), "made");
   parts.layers = {layer::Reshape{{std::size_t{1} << 33, std::size_t{1} << 33}}};
   EXPECT_THAT(error(parts), HasSubstr("a size of"));
-  parts.layers = {layer::Repeat{1 << 20}};
+  parts.layers = {layer::Repeat{1 << 20, false}};
   EXPECT_THAT(error(parts), HasSubstr("numbers come out"));
-  parts.layers = {layer::Repeat{1 << 18}, layer::Dense{4, 4, drawn(random, 16), {}},
+  parts.layers = {layer::Repeat{1 << 18, false}, layer::Dense{4, 4, drawn(random, 16), {}},
                   layer::Dense{4, 260, drawn(random, 1040), {}}};
   EXPECT_EQ(Network::make(parts).error().code, Errc::exhausted);
   parts.layers = {dense(random, 4, 1)};

@@ -75,27 +75,31 @@ Result<Hdf5> Hdf5::open(std::span<const std::byte> bytes) {
   Cursor c(in, 8, std::min<std::size_t>(bytes.size() - 8, 104));
   const auto version = c.u8();
   std::uint8_t offsets = 0, lengths = 0;
-  std::uint64_t base = 0;
+  std::uint64_t base = 0, end = 0;
   if (version <= 1) {
     c.skip(4);
     offsets = c.u8();
     lengths = c.u8();
     c.skip(version == 0 ? 9 : 13);
     base = c.u64();
-    c.skip(32);  // free space, end of file, driver, name of the root
+    c.skip(8);  // free space
+    end = c.u64();
+    c.skip(16);  // driver, name of the root
     out.root_ = c.u64();
   } else if (version <= 3) {
     offsets = c.u8();
     lengths = c.u8();
     c.skip(1);
     base = c.u64();
-    c.skip(16);
+    c.skip(8);  // extension
+    end = c.u64();
     out.root_ = c.u64();
   } else {
     in.unsupported(8, "a superblock of version " + std::to_string(version));
   }
   if (in.ok() && (offsets != 8 || lengths != 8)) in.unsupported(13, "offsets that are not 8 bytes");
   if (in.ok() && base != 0) in.unsupported(24, "a file inside another");
+  if (in.ok() && end > bytes.size()) in.corrupt(bytes.size(), "the file is cut off");
   if (!in.ok()) return in.error();
   return out;
 }

@@ -74,6 +74,7 @@ void visit(layer::Transpose&, Io&) {}
 template <class Io>
 void visit(layer::Repeat& l, Io& io) {
   io.number(l.times);
+  io.flag(l.each);
 }
 template <class Io>
 void visit(layer::Slice& l, Io& io) {
