@@ -1,6 +1,7 @@
-// score_model MODEL ROWS [SCORES]: loads a model file and scores raw float32 rows with it, one thread, and
-// prints what that took as JSON: nanoseconds a row in one batch and microseconds for one row alone, the best
-// of several. SCORES takes the scores as raw float64. Part of bench/scoring_peers.py.
+// score_model MODEL ROWS [SCORES]: loads a model file, of ours or of another program, and scores raw float32
+// rows with it, one thread, and prints what that took as JSON: nanoseconds a row in one batch and
+// microseconds for one row alone, the best of several. A model that computes in double gets doubles. SCORES
+// takes the scores as raw float64. Part of bench/scoring_peers.py and bench/foreign_peers.py.
 
 #include <algorithm>
 #include <chrono>
@@ -8,11 +9,13 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "interop/read.h"
 #include "model/model_file.h"
 
 namespace {
@@ -32,6 +35,51 @@ double best_seconds(int rounds, const Work& work) {
   return best;
 }
 
+using Shared = std::shared_ptr<const nidus::model::Model>;
+
+nidus::Result<Shared> load(const char* path) {
+  {
+    const auto mapped = nidus::MappedFile::open(path);
+    if (!mapped) return mapped.error();
+    if (nidus::interop::format_of(mapped->bytes()) != nidus::interop::Format::none) {
+      auto artefact = nidus::interop::read_artefact(mapped->bytes());
+      if (!artefact) return artefact.error();
+      if (artefact->model == nullptr) return nidus::Error{nidus::Errc::unsupported, "no model"};
+      return artefact->model;
+    }
+  }
+  auto file = nidus::model::load_model(path);
+  if (!file) return file.error();
+  return file->model;
+}
+
+template <class Number>
+void score(const nidus::model::Model& model, std::span<const Number> rows, std::size_t count,
+           std::span<double> scores) {
+  if constexpr (sizeof(Number) == sizeof(float)) model.score(rows, count, scores);
+  if constexpr (sizeof(Number) == sizeof(double)) model.score_wide(rows, count, scores);
+}
+
+struct Times {
+  double batch = 0, one = 0;  // seconds for all rows; for the first `alone` one after the other
+  std::size_t alone = 0;
+};
+
+template <class Number>
+Times measure(const nidus::model::Model& model, std::span<const Number> rows, std::span<double> scores) {
+  const std::size_t width = model.inputs(), count = rows.size() / width;
+  Times out;
+  out.batch = best_seconds(7, [&] { score(model, rows, count, scores); });
+  // One row after the other, each for itself: the mean of a pass, the best pass.
+  out.alone = std::min<std::size_t>(count, 1000);
+  std::vector<double> each(model.outputs());
+  out.one = best_seconds(7, [&] {
+    for (std::size_t row = 0; row < out.alone; ++row)
+      score(model, rows.subspan(row * width, width), 1, std::span(each));
+  });
+  return out;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -39,35 +87,30 @@ int main(int argc, char** argv) {
     std::fputs("usage: score_model MODEL ROWS [SCORES]\n", stderr);
     return 2;
   }
-  const double load = best_seconds(5, [&] {
-    if (const auto file = nidus::model::load_model(argv[1]); !file) {
-      std::fprintf(stderr, "%s\n", file.error().message.c_str());
+  const double seconds = best_seconds(5, [&] {
+    if (const auto model = load(argv[1]); !model) {
+      std::fprintf(stderr, "%s\n", model.error().message.c_str());
       std::exit(1);
     }
   });
-  const auto file = nidus::model::load_model(argv[1]);
+  const auto loaded = load(argv[1]);
   const auto bytes = nidus::read_file(argv[2]);
-  if (!file || !bytes) return 1;
+  if (!loaded || !bytes) return 1;
+  const auto& model = **loaded;
   std::vector<float> rows(bytes->size() / sizeof(float));
   std::memcpy(rows.data(), bytes->data(), rows.size() * sizeof(float));
-  const auto& model = *file->model;
   const std::size_t count = rows.size() / model.inputs();
   std::vector<double> scores(count * model.outputs());
-  const double batch = best_seconds(7, [&] { model.score(rows, count, scores); });
+  const std::vector<double> wide(rows.begin(), rows.end());
+  const Times times =
+      model.is_wide() ? measure<double>(model, wide, scores) : measure<float>(model, rows, scores);
   if (argc > 3) {
     std::ofstream out(argv[3], std::ios::binary);
     out.write(reinterpret_cast<const char*>(scores.data()),
               static_cast<std::streamsize>(scores.size() * sizeof(double)));
   }
-  // One row after the other, each for itself: the mean of a pass, the best pass.
-  const std::size_t alone = std::min<std::size_t>(count, 1000);
-  const double one = best_seconds(7, [&] {
-    for (std::size_t row = 0; row < alone; ++row) {
-      model.score(std::span(rows).subspan(row * model.inputs(), model.inputs()), 1,
-                  std::span(scores).subspan(row * model.outputs(), model.outputs()));
-    }
-  });
-  std::printf("{\"load_ms\": %.3f, \"batch_ns_row\": %.2f, \"one_us\": %.3f}\n", load * 1e3,
-              batch * 1e9 / static_cast<double>(count), one * 1e6 / static_cast<double>(alone));
+  std::printf("{\"load_ms\": %.3f, \"batch_ns_row\": %.2f, \"one_us\": %.3f}\n", seconds * 1e3,
+              times.batch * 1e9 / static_cast<double>(count),
+              times.one * 1e6 / static_cast<double>(times.alone));
   return 0;
 }

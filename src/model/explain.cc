@@ -2,15 +2,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "base/check.h"
+#include "model/additive_trees.h"
 #include "model/boost.h"
 #include "model/ensemble.h"
 #include "model/forest.h"
 #include "model/internal/shap_tree.h"
 #include "model/preprocess.h"
+#include "model/readout.h"
+#include "model/reconstruction.h"
+#include "model/transform.h"
 
 namespace nidus::model {
 namespace {
@@ -19,16 +25,38 @@ using internal::ShapTree;
 
 constexpr std::size_t kBlock = 64;
 
-// The trees of one forest or of one set of boosted trees, and how a row gets there.
+// What becomes of the sums of trees before they are scores.
+enum class Squash : std::uint8_t { none, logistic, softmax, isolation };  // logistic: of each sum by itself
+
+// One set of trees, or one autoencoder, and how a row gets there.
 struct Part {
   double weight = 1;  // in the whole
-  std::vector<const Preprocessor*> before;
+  std::vector<std::variant<const Preprocessor*, const Transform*>> before;
+  bool wide = false;                   // some of it computes in double
   std::vector<std::uint32_t> players;  // by feature of the trees: the column of the whole model
-  const Boost* boost = nullptr;        // null: a forest
+  std::vector<std::uint32_t> order;    // by output of the whole: that of the part
+  bool turned = false;                 // the score is one minus that of the part
+  bool margins_are_squashed = false;   // by a readout in front
+
+  // One of these: a forest has neither.
+  const Boost* boost = nullptr;
+  const AdditiveTrees* additive = nullptr;
+  const Reconstruction* reconstruction = nullptr;
+
   const TreeSet* set = nullptr;
+  Squash squash = Squash::none;
+  double factor = 1;  // of the sums, before they are squashed
   std::vector<ShapTree> trees;
-  std::vector<double> base;    // by output: shares or margins when nothing is known
-  std::vector<double> leaves;  // value by leaf number, where a leaf has one
+  std::vector<double> base;    // by output of the part: shares or sums when nothing is known
+  std::vector<double> leaves;  // where trees have an output each: value by leaf number
+
+  bool is_forest() const { return boost == nullptr && additive == nullptr && reconstruction == nullptr; }
+  std::span<const std::uint32_t> groups() const {
+    return boost != nullptr      ? boost->groups()
+           : additive != nullptr ? additive->parts().groups.span()
+                                 : std::span<const std::uint32_t>();
+  }
+  double divisor() const { return is_forest() ? static_cast<double>(trees.size()) : 1; }
 };
 
 double logistic(double margin) { return 1 / (1 + std::exp(-margin)); }
@@ -39,34 +67,45 @@ double dot(std::span<const double> a, std::span<const double> b) {
   return sum;
 }
 
-// The link of boosted trees, from margins to scores, for one weighted sum of scores.
+// From the sums of trees to scores, for one weighted sum of scores.
 class Link {
  public:
-  explicit Link(std::span<const double> weights)
-      : weights_(weights), way_(weights.size()), at_(weights.size()), shares_(weights.size()) {}
+  Link(std::span<const double> weights, Squash squash, double factor)
+      : weights_(weights),
+        squash_(squash),
+        factor_(factor),
+        way_(weights.size()),
+        at_(weights.size()),
+        shares_(weights.size()) {}
 
   // The weighted sum of the scores.
-  double score(std::span<const double> margins) {
-    if (margins.size() == 1) return weights_[0] * logistic(margins[0]);
-    softmax(margins);
-    return dot(weights_, shares_);
+  double score(std::span<const double> sums) {
+    if (squash_ == Squash::softmax) {
+      softmax(sums);
+      return dot(weights_, shares_);
+    }
+    double out = 0;
+    for (std::size_t g = 0; g < sums.size(); ++g) out += weights_[g] * alone(sums[g]);
+    return out;
   }
 
-  // The mean slope of the weighted sum along each margin, on the straight way from `base` to `margins`: the
-  // sum over g of slope g × (margins g - base g) is the difference of the weighted sums.
-  void mean_slopes(std::span<const double> base, std::span<const double> margins, std::span<double> slopes) {
-    const double change = score(margins) - score(base);
-    const std::size_t groups = margins.size();
-    if (groups == 1) {
-      const double way = margins[0] - base[0];
-      const double middle = logistic(base[0] + way / 2);
-      slopes[0] = std::abs(way) > 1e-4 ? change / way : weights_[0] * middle * (1 - middle);
+  // The mean slope of the weighted sum along each sum, on the straight way from `base` to `sums`: the sum
+  // over g of slope g × (sums g - base g) is the difference of the weighted sums.
+  void mean_slopes(std::span<const double> base, std::span<const double> sums, std::span<double> slopes) {
+    const std::size_t groups = sums.size();
+    if (squash_ != Squash::softmax) {
+      for (std::size_t g = 0; g < groups; ++g) {
+        const double way = sums[g] - base[g];
+        slopes[g] = weights_[g] * (std::abs(factor_ * way) > 1e-4 ? (alone(sums[g]) - alone(base[g])) / way
+                                                                  : slope_alone(base[g] + way / 2));
+      }
       return;
     }
+    const double change = score(sums) - score(base);
     double longest = 0, square = 0;
     for (std::size_t g = 0; g < groups; ++g) {
-      way_[g] = margins[g] - base[g];
-      longest = std::max(longest, std::abs(way_[g]));
+      way_[g] = sums[g] - base[g];
+      longest = std::max(longest, std::abs(factor_ * way_[g]));
       square += way_[g] * way_[g];
       slopes[g] = 0;
     }
@@ -82,9 +121,10 @@ class Link {
                               : i % 2 == 1         ? 4.0
                                                    : 2.0) /
                              (3 * static_cast<double>(steps));
-      for (std::size_t g = 0; g < groups; ++g) slopes[g] += simpson * shares_[g] * (weights_[g] - mean);
+      for (std::size_t g = 0; g < groups; ++g)
+        slopes[g] += simpson * factor_ * shares_[g] * (weights_[g] - mean);
     }
-    // What the rule missed goes where the margins moved, so that the sum is exact.
+    // What the rule missed goes where the sums moved, so that all adds up exactly.
     const double missed = change - dot(slopes, way_);
     if (square > 0) {
       for (std::size_t g = 0; g < groups; ++g) slopes[g] += missed * way_[g] / square;
@@ -92,14 +132,25 @@ class Link {
   }
 
  private:
-  void softmax(std::span<const double> margins) {
-    const double highest = *std::max_element(margins.begin(), margins.end());
-    double sum = 0;
-    for (std::size_t g = 0; g < margins.size(); ++g) sum += shares_[g] = std::exp(margins[g] - highest);
-    for (double& share : shares_) share /= sum;
+  double alone(double sum) const {
+    return squash_ == Squash::isolation ? std::exp2(-factor_ * sum) : logistic(factor_ * sum);
+  }
+  double slope_alone(double sum) const {
+    const double value = alone(sum);
+    return squash_ == Squash::isolation ? -factor_ * std::numbers::ln2 * value
+                                        : factor_ * value * (1 - value);
+  }
+  void softmax(std::span<const double> sums) {
+    const double highest = factor_ * (factor_ < 0 ? *std::min_element(sums.begin(), sums.end())
+                                                  : *std::max_element(sums.begin(), sums.end()));
+    double all = 0;
+    for (std::size_t g = 0; g < sums.size(); ++g) all += shares_[g] = std::exp(factor_ * sums[g] - highest);
+    for (double& share : shares_) share /= all;
   }
 
   std::span<const double> weights_;
+  Squash squash_;
+  double factor_;
   std::vector<double> way_, at_, shares_;
 };
 
@@ -112,8 +163,30 @@ Result<void> collect(const Model& model, Part so_far, std::vector<Part>& parts) 
                      so_far.players[i]);
     }
     so_far.players = std::move(players);
-    so_far.before.push_back(&pipeline->before());
+    so_far.before.emplace_back(&pipeline->before());
     return collect(pipeline->model(), std::move(so_far), parts);
+  }
+  if (const auto* const transformed = dynamic_cast<const TransformedModel*>(&model)) {
+    auto players = transformed->before().sources();
+    if (players.empty()) {
+      return Error{Errc::unsupported,
+                   transformed->before().describe() +
+                       ": mixes columns, so that what is said of the mixtures cannot be said of them"};
+    }
+    for (auto& player : players) player = so_far.players[player];
+    so_far.players = std::move(players);
+    so_far.before.emplace_back(&transformed->before());
+    so_far.wide = true;
+    return collect(transformed->model(), std::move(so_far), parts);
+  }
+  if (const auto* const readout = dynamic_cast<const Readout*>(&model)) {
+    if (readout->outputs() == 1) {
+      so_far.turned = so_far.turned != (readout->order()[0] == 1);
+    } else {
+      for (auto& output : so_far.order) output = readout->order()[output];
+    }
+    so_far.margins_are_squashed = readout->model().scale() == Scale::margin;
+    return collect(readout->model(), std::move(so_far), parts);
   }
   if (const auto* const ensemble = dynamic_cast<const Ensemble*>(&model)) {
     double sum = 0;
@@ -125,13 +198,43 @@ Result<void> collect(const Model& model, Part so_far, std::vector<Part>& parts) 
     }
     return {};
   }
+  const Squash by_readout = !so_far.margins_are_squashed ? Squash::none
+                            : so_far.order.size() == 1   ? Squash::logistic
+                                                         : Squash::softmax;
   if (const auto* const forest = dynamic_cast<const Forest*>(&model)) {
     so_far.set = &forest->trees();
   } else if (const auto* const boost = dynamic_cast<const Boost*>(&model)) {
     so_far.set = &boost->trees();
     so_far.boost = boost;
+    so_far.squash = boost->scale() == Scale::margin ? by_readout
+                    : boost->outputs() == 1         ? Squash::logistic
+                                                    : Squash::softmax;
+  } else if (const auto* const additive = dynamic_cast<const AdditiveTrees*>(&model)) {
+    so_far.set = &additive->trees();
+    so_far.additive = additive;
+    so_far.factor = additive->parts().factor;
+    switch (additive->parts().link) {
+      case AdditiveTrees::Link::identity:
+        so_far.squash = by_readout;
+        so_far.factor = 1;
+        break;
+      case AdditiveTrees::Link::logistic:
+      case AdditiveTrees::Link::one_vs_all:
+        so_far.squash = Squash::logistic;
+        break;
+      case AdditiveTrees::Link::softmax:
+        so_far.squash = Squash::softmax;
+        break;
+      case AdditiveTrees::Link::isolation:
+        so_far.squash = Squash::isolation;
+        break;
+    }
+  } else if (const auto* const reconstruction = dynamic_cast<const Reconstruction*>(&model)) {
+    so_far.reconstruction = reconstruction;
   } else {
-    return Error{Errc::unsupported, "only models made of trees can be explained"};
+    return Error{
+        Errc::unsupported,
+        "only models made of trees and autoencoders can be explained, and this is a " + model.describe()};
   }
   parts.push_back(std::move(so_far));
   return {};
@@ -141,9 +244,11 @@ Result<void> collect(const Model& model, Part so_far, std::vector<Part>& parts) 
 Result<std::vector<Part>> parts_of(const Model& model, internal::ShapRules& rules) {
   Part whole;
   for (std::size_t i = 0; i < model.inputs(); ++i) whole.players.push_back(static_cast<std::uint32_t>(i));
+  for (std::size_t i = 0; i < model.outputs(); ++i) whole.order.push_back(static_cast<std::uint32_t>(i));
   std::vector<Part> parts;
   if (auto done = collect(model, std::move(whole), parts); !done) return std::move(done).error();
   for (auto& part : parts) {
+    if (part.set == nullptr) continue;
     auto trees = internal::shap_trees(*part.set, part.players, rules);
     if (!trees) return std::move(trees).error();
     part.trees = std::move(*trees);
@@ -163,6 +268,12 @@ std::vector<double> leaf_values(const TreeSet& set, std::span<const double> weig
 
 constexpr double kOne[] = {1};
 
+std::vector<double> unit_vector(std::size_t size, std::size_t at) {
+  std::vector<double> out(size);
+  out[at] = 1;
+  return out;
+}
+
 }  // namespace
 
 struct Explainer::Impl {
@@ -170,7 +281,6 @@ struct Explainer::Impl {
   Unit unit;
   internal::ShapRules rules;
   std::vector<Part> parts;
-  std::size_t inputs_max = 0;  // of all rows on the way to the trees
 };
 
 std::size_t Explainer::inputs() const { return impl_->model->inputs(); }
@@ -185,23 +295,25 @@ Result<Explainer> Explainer::make(std::shared_ptr<const Model> model, Unit unit)
   const std::size_t outputs = model->outputs();
   bool margins = false, shares = false;
   for (auto& part : *parts) {
-    (part.boost != nullptr ? margins : shares) = true;
-    for (const auto* before : part.before) impl->inputs_max = std::max(impl->inputs_max, before->outputs());
+    (part.squash != Squash::none ? margins : shares) = true;
     part.base.assign(outputs, 0);
-    if (part.set->width() == 1) part.leaves = leaf_values(*part.set, kOne);
-    if (part.boost != nullptr) {
-      for (std::size_t g = 0; g < outputs; ++g)
-        part.base[g] = static_cast<double>(part.boost->base_margins()[g]);
+    if (part.reconstruction != nullptr) continue;
+    for (std::size_t g = 0; g < outputs; ++g) {
+      if (part.boost != nullptr) part.base[g] = static_cast<double>(part.boost->base_margins()[g]);
+      if (part.additive != nullptr) part.base[g] = part.additive->parts().base[g];
+    }
+    const bool each_its_own = part.set->width() == 1 && !part.is_forest();
+    if (each_its_own) {
+      part.leaves = leaf_values(*part.set, kOne);
       for (std::size_t i = 0; i < part.trees.size(); ++i)
-        part.base[part.boost->groups()[i]] += mean_of(part.trees[i], part.leaves);
-    } else {
-      for (std::size_t k = 0; k < outputs; ++k) {
-        std::vector<double> one(outputs);
-        one[k] = 1;
-        const auto values = leaf_values(*part.set, one);
-        for (const auto& tree : part.trees) part.base[k] += mean_of(tree, values);
-        part.base[k] /= static_cast<double>(part.trees.size());
-      }
+        part.base[part.groups().empty() ? 0 : part.groups()[i]] += mean_of(part.trees[i], part.leaves);
+      continue;
+    }
+    for (std::size_t k = 0; k < outputs; ++k) {
+      const auto values = leaf_values(*part.set, unit_vector(outputs, k));
+      double sum = 0;
+      for (const auto& tree : part.trees) sum += mean_of(tree, values);
+      part.base[k] += sum / part.divisor();
     }
   }
   if (unit == Unit::margin && margins && shares) {
@@ -214,46 +326,127 @@ Result<Explainer> Explainer::make(std::shared_ptr<const Model> model, Unit unit)
   return Explainer(std::move(impl));
 }
 
+namespace {
+
+// Rows on their way through what stands before a part.
+class Way {
+ public:
+  // At most kBlock of them; valid until the next call.
+  std::span<const float> through(const Part& part, std::span<const float> rows, std::size_t count) {
+    if (part.wide) {
+      const auto wide = through_wide(part, rows, count);
+      narrow_[0].assign(wide.begin(), wide.end());
+      return narrow_[0];
+    }
+    std::size_t buffer = 0;
+    for (const auto& before : part.before) {
+      const Preprocessor& step = *std::get<const Preprocessor*>(before);
+      narrow_[buffer].resize(count * step.outputs());
+      step.apply(rows, count, narrow_[buffer]);
+      rows = narrow_[buffer];
+      buffer = 1 - buffer;
+    }
+    return rows;
+  }
+
+  std::span<const double> through_wide(const Part& part, std::span<const float> rows, std::size_t count) {
+    wide_[0].assign(rows.begin(), rows.end());
+    for (const auto& before : part.before) {
+      if (const auto* const* transform = std::get_if<const Transform*>(&before)) {
+        wide_[1].resize(count * (*transform)->outputs());
+        (*transform)->apply(wide_[0], count, wide_[1]);
+      } else {
+        const Preprocessor& step = *std::get<const Preprocessor*>(before);
+        const std::vector<float> in(wide_[0].begin(), wide_[0].end());
+        std::vector<float> out(count * step.outputs());
+        step.apply(in, count, out);
+        wide_[1].assign(out.begin(), out.end());
+      }
+      wide_[0].swap(wide_[1]);
+    }
+    return wide_[0];
+  }
+
+ private:
+  std::vector<float> narrow_[2];
+  std::vector<double> wide_[2];
+};
+
+// The sums of the trees of a part before they are squashed.
+void sums_of(const Part& part, std::span<const float> rows, std::size_t count, std::vector<float>& singles,
+             std::span<double> sums) {
+  if (part.additive != nullptr) return part.additive->sums(rows, count, sums);
+  singles.resize(sums.size());
+  part.boost->margins(rows, count, singles);
+  std::copy(singles.begin(), singles.end(), sums.begin());
+}
+
+}  // namespace
+
 void Explainer::explain(std::span<const float> rows, std::size_t count, std::span<const double> weights,
                         std::span<double> contributions) const {
   const std::size_t inputs = this->inputs(), outputs = this->outputs(), width = inputs + 1;
   CHECK(weights.size() == outputs && rows.size() >= count * inputs && contributions.size() >= count * width);
   std::fill_n(contributions.begin(), count * width, 0.0);
   internal::ShapScratch scratch;
-  std::vector<float> prepared[2], margins;
-  for (auto& buffer : prepared) buffer.resize(std::min(kBlock, count) * impl_->inputs_max);
-  Link link(weights);
-  std::vector<double> row_margins(outputs);
-  std::vector<double> scales;  // row × group
-  std::vector<double> shares;  // by leaf number, of the forest at hand
+  Way way;
+  std::vector<float> singles;
+  std::vector<double> sums, slopes, shares, own(outputs);
+  std::vector<std::vector<double>> by_output;  // where a tree adds to several outputs that are squashed
   for (const Part& part : impl_->parts) {
-    const bool single = !part.leaves.empty();  // else weights go into the leaves, once for all rows
-    if (!single) shares = leaf_values(*part.set, weights);
-    const std::vector<double>& values = single ? part.leaves : shares;
-    const bool through_link =
-        part.boost != nullptr && impl_->unit == Unit::score && part.boost->link() == Boost::Link::probability;
-    const double base = through_link ? link.score(part.base) : dot(weights, part.base);
+    // Weights of the part's own outputs, and what its turning round adds.
+    double turned = 0;
+    for (std::size_t k = 0; k < outputs; ++k) own[part.order[k]] = weights[k];
+    if (part.turned) {
+      turned = own[0];
+      own[0] = -own[0];
+    }
+    if (part.reconstruction != nullptr) {
+      for (std::size_t first = 0; first < count; first += kBlock) {
+        const std::size_t some = std::min(kBlock, count - first);
+        const auto from = way.through_wide(part, rows.subspan(first * inputs, some * inputs), some);
+        const std::size_t have = part.players.size();
+        shares.resize(some * have);
+        if (part.reconstruction->is_wide()) {
+          part.reconstruction->shares(from, some, shares);
+        } else {
+          singles.assign(from.begin(), from.end());
+          part.reconstruction->shares(std::span<const float>(singles), some, shares);
+        }
+        for (std::size_t row = 0; row < some; ++row) {
+          double* const out = contributions.data() + (first + row) * width;
+          for (std::size_t i = 0; i < have; ++i)
+            out[part.players[i]] += part.weight * own[0] * shares[row * have + i];
+          out[inputs] += part.weight * turned;
+        }
+      }
+      continue;
+    }
+    const bool single = !part.leaves.empty();
+    const bool through_link = part.squash != Squash::none && impl_->unit == Unit::score;
+    // Without a link weights go into the leaves, once for all rows.
+    by_output.clear();
+    if (!single && through_link) {
+      for (std::size_t k = 0; k < outputs; ++k)
+        by_output.push_back(leaf_values(*part.set, unit_vector(outputs, k)));
+    } else if (!single) {
+      by_output.push_back(leaf_values(*part.set, own));
+    }
+    Link link(own, part.squash, part.factor);
+    const double base = (through_link ? link.score(part.base) : dot(own, part.base)) + turned;
     for (const auto& tree : part.trees) scratch.make_room(tree);
     for (std::size_t first = 0; first < count; first += kBlock) {
       const std::size_t some = std::min(kBlock, count - first);
-      const float* at = rows.data() + first * inputs;
-      std::size_t have = inputs, buffer = 0;
-      for (const auto* before : part.before) {
-        before->apply(std::span(at, some * have), some, prepared[buffer]);
-        at = prepared[buffer].data();
-        have = before->outputs();
-        buffer = 1 - buffer;
-      }
+      const auto at = way.through(part, rows.subspan(first * inputs, some * inputs), some);
+      const std::size_t have = at.size() / some;
       if (through_link) {
-        margins.resize(some * outputs);
-        scales.resize(some * outputs);
-        part.boost->margins(std::span(at, some * have), some, margins);
+        sums.resize(some * outputs);
+        slopes.resize(some * outputs);
+        sums_of(part, at, some, singles, sums);
         for (std::size_t row = 0; row < some; ++row) {
-          std::copy_n(margins.begin() + static_cast<std::ptrdiff_t>(row * outputs), outputs,
-                      row_margins.begin());
-          const auto slopes = std::span(scales).subspan(row * outputs, outputs);
-          link.mean_slopes(part.base, row_margins, slopes);
-          for (double& slope : slopes) slope *= part.weight;
+          const auto of_row = std::span(slopes).subspan(row * outputs, outputs);
+          link.mean_slopes(part.base, std::span(sums).subspan(row * outputs, outputs), of_row);
+          for (double& slope : of_row) slope *= part.weight;
         }
       }
       double* const out = contributions.data() + first * width;
@@ -261,14 +454,16 @@ void Explainer::explain(std::span<const float> rows, std::size_t count, std::spa
       for (std::size_t i = 0; i < part.trees.size(); ++i) {
         const ShapTree& tree = part.trees[i];
         if (tree.steps.empty()) continue;
-        const std::size_t group = part.boost != nullptr ? part.boost->groups()[i] : 0;
-        const double scale = part.weight * (single ? weights[group] : 1.0) /
-                             (part.boost != nullptr ? 1.0 : static_cast<double>(part.trees.size()));
-        if (!through_link && scale == 0) continue;
-        set_leaves(tree, values, scratch);
-        for (std::size_t row = 0; row < some; ++row) {
-          const double here = through_link ? scales[row * outputs + group] : scale;
-          explain_tree(tree, at + row * have, here, scratch, out + row * width);
+        const std::size_t group = single && !part.groups().empty() ? part.groups()[i] : 0;
+        for (std::size_t k = 0; k < std::max<std::size_t>(by_output.size(), 1); ++k) {
+          const std::size_t output = single ? group : k;
+          const double scale = part.weight * (single ? own[group] : 1.0) / part.divisor();
+          if (!through_link && scale == 0) continue;
+          set_leaves(tree, single ? part.leaves : by_output[k], scratch);
+          for (std::size_t row = 0; row < some; ++row) {
+            const double here = through_link ? slopes[row * outputs + output] : scale;
+            explain_tree(tree, at.data() + row * have, here, scratch, out + row * width);
+          }
         }
       }
     }
@@ -299,12 +494,13 @@ Result<std::vector<double>> gain_importance(const Model& model) {
   };
   std::vector<double> means, cover;
   for (const Part& part : *parts) {
+    if (part.set == nullptr) return Error{Errc::unsupported, "an autoencoder has no splits to gain by"};
     std::vector<double> gains(model.inputs());
     for (const ShapTree& tree : part.trees) {
       const std::size_t leaves = tree.leaves.size();
       cover.assign(tree.slots(), 0);
       // The trees of a forest drew equally many rows.
-      if (!tree.steps.empty()) cover[leaves] = part.boost != nullptr ? tree.weight : 1;
+      if (!tree.steps.empty()) cover[leaves] = part.is_forest() ? 1 : tree.weight;
       for (std::size_t i = 0; i < tree.steps.size(); ++i) {
         const auto& step = tree.steps[i];
         for (const int side : {0, 1}) cover[step.child[side]] = cover[leaves + i] * step.share[side];

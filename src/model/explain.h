@@ -27,16 +27,20 @@ class Explainer {
     // or
     // softmax are the scores; of an ensemble the weighted mean of that.
     margin,
-    // What Model::score says. The same as `margin` for a forest. Boosted trees: the contributions to the
-    // margins
-    // are carried through the logistic function or softmax with the mean slope on the straight line from the
-    // base margins to those of the row (Aumann and Shapley's values; with one margin a common factor).
+    // What Model::score says. The same as `margin` for a forest. Where sums of trees are squashed into
+    // scores, the
+    // contributions to the sums are carried through with the mean slope on the straight line from the base to
+    // the
+    // sums of the row (Aumann and Shapley's values; with one sum a common factor).
     score,
   };
 
-  // Errc::unsupported if the model does not consist of trees, does not know their covers (as files of version
-  // 1 do not), or has `margin` asked of an ensemble in which some members have margins and others shares;
-  // Errc::exhausted for a tree whose explanation would take more than 1 GiB at once.
+  // Of an autoencoder a column contributes its share of the error, and the base is 0.
+  //
+  // Errc::unsupported if the model consists of anything else, columns are mixed before they get there
+  // (principal components), trees do not know their covers (as files of version 1 do not), or has `margin`
+  // asked of an ensemble in which some members have margins and others shares; Errc::exhausted for a tree
+  // whose explanation would take more than 1 GiB at once.
   static Result<Explainer> make(std::shared_ptr<const Model> model, Unit unit);
 
   std::size_t inputs() const;

@@ -7,12 +7,17 @@
 #include <limits>
 #include <string>
 
+#include "model/additive_trees.h"
 #include "model/boost.h"
 #include "model/ensemble.h"
 #include "model/explained_model.h"
 #include "model/forest.h"
+#include "model/network.h"
 #include "model/preprocess.h"
+#include "model/readout.h"
+#include "model/reconstruction.h"
 #include "model/testing.h"
+#include "model/transform.h"
 
 namespace nidus::model {
 namespace {
@@ -279,6 +284,81 @@ TEST(Explainer, RefusesWhatItCannotExplain) {
 
 // On paper: of the 8 rows 6 go left at the root, whose mean is 0.25, and 2 go right, mean 1; the left side is
 // split 3 to 3 into 0 and 0.5. Drops: 8 × (6/8 × 2/8) × 0.75² and 6 × (1/2 × 1/2) × 0.5².
+// Trees with covers, behind a transform that swaps columns, with each link, read out in another order:
+// contributions and base add up to the score, and columns that no tree asks get nothing.
+TEST(Explainer, ModelsOfOtherProgramsAddUpToo) {
+  using Link = AdditiveTrees::Link;
+  for (const Link link : {Link::identity, Link::logistic, Link::softmax, Link::one_vs_all, Link::isolation}) {
+    for (const bool wide_leaf : {false, true}) {
+      SCOPED_TRACE(static_cast<int>(link) * 2 + (wide_leaf ? 1 : 0));
+      const std::size_t outputs = link == Link::softmax || link == Link::one_vs_all ? 3 : 1;
+      auto drawn = testing::draw_trees(11, 24, 3, 31, wide_leaf ? outputs : 1, true);
+      testing::widen_leaves(drawn.parts);
+      drawn.parts.covers = TreeSet::pack_covers(drawn.parts.nodes.span(), drawn.parts.roots.span(),
+                                                testing::draw_weights(5, drawn.parts));
+      AdditiveTrees::Parts parts;
+      if (!wide_leaf) {
+        std::vector<std::uint32_t> groups;
+        for (std::uint32_t i = 0; i < 24; ++i) groups.push_back(i % static_cast<std::uint32_t>(outputs));
+        parts.groups = groups;
+      }
+      parts.base.assign(outputs, -2);
+      if (link == Link::isolation) parts.base.assign(outputs, 2);
+      parts.link = link;
+      parts.factor = 0.375;
+      const auto trees = std::make_shared<const AdditiveTrees>(
+          *AdditiveTrees::make(*TreeSet::make(std::move(drawn.parts)), parts));
+      CutColumn swapped[3];
+      for (std::size_t i = 0; i < 3; ++i) {
+        swapped[i].input = 3 - i;  // column 0 is left out
+        for (int cut = -20; cut <= 20; ++cut) swapped[i].cuts.push_back(0.25 * cut);
+      }
+      std::shared_ptr<const Model> model = std::make_shared<const TransformedModel>(
+          *TransformedModel::make(*make_ranks(4, {std::begin(swapped), std::end(swapped)}), trees));
+      if (link != Link::isolation) {
+        const std::vector<std::uint32_t> order =
+            outputs == 1 ? std::vector<std::uint32_t>{1, 0} : std::vector<std::uint32_t>{2, 0, 1};
+        model = std::make_shared<const Readout>(*Readout::make(model, order));
+      }
+      const auto explainer = Explainer::make(model, Explainer::Unit::score);
+      ASSERT_TRUE(explainer) << explainer.error().message;
+      const std::size_t count = 90;
+      const auto rows = testing::draw_rows(9, drawn.thresholds, count, 4, true);
+      const auto scores = all_scores(*model, std::span<const float>(rows), count);
+      std::vector<double> weights(outputs, 0.5), contributions(count * 5);
+      weights[0] = -1;
+      explainer->explain(rows, count, weights, contributions);
+      for (std::size_t row = 0; row < count; ++row) {
+        double sum = 0, wanted = 0;
+        for (std::size_t i = 0; i < 5; ++i) sum += contributions[row * 5 + i];
+        for (std::size_t k = 0; k < outputs; ++k) wanted += weights[k] * scores[row * outputs + k];
+        ASSERT_NEAR(sum, wanted, 1e-9) << row;
+        ASSERT_EQ(contributions[row * 5], 0);
+      }
+    }
+  }
+}
+
+TEST(Explainer, AnAutoencoderIsExplainedByWhatEachColumnAddsToItsError) {
+  Network::Parts parts;
+  parts.input = {1, 3};
+  layer::Dense dense;
+  dense.inputs = dense.units = 3;
+  dense.kernel = {1, 0, 0, 0, 0.5, 0, 0, 0, 0};
+  parts.layers.push_back({dense});
+  const auto network = std::make_shared<const Network>(*Network::make(std::move(parts)));
+  const auto error = std::make_shared<const Reconstruction>(
+      *Reconstruction::make(network, Reconstruction::Measure::squared));
+  const auto scaled = *make_affine({Affine::Form::shift_then_divide, {0, 0, 1}, {1, 2, 1}, {}, {}});
+  const auto model = std::make_shared<const TransformedModel>(*TransformedModel::make(scaled, error));
+  const auto explainer = Explainer::make(model, Explainer::Unit::score);
+  ASSERT_TRUE(explainer) << explainer.error().message;
+  std::vector<double> contributions(4);
+  explainer->explain(std::vector<float>{7, 4, 4}, 1, std::vector<double>{1}, contributions);
+  EXPECT_THAT(contributions, ::testing::ElementsAre(0, 1.0 / 3, 3, 0));
+  EXPECT_FALSE(gain_importance(*model));
+}
+
 TEST(Gain, IsTheDropOfTheSquaredDistance) {
   TreeSet::Parts parts;
   parts.inputs = 3;
