@@ -7,7 +7,10 @@
 #include <cstring>
 
 #include "base/file.h"
+#include "interop/catboost.h"
 #include "interop/keras.h"
+#include "interop/lightgbm.h"
+#include "interop/xgboost.h"
 
 namespace nidus::interop {
 namespace {
@@ -125,8 +128,14 @@ Format format_of(std::span<const std::byte> beginning) {
 }
 
 Result<Artefact> read_artefact(std::span<const std::byte> bytes, const ReadOptions&) {
-  const Format format = format_of(bytes);
-  switch (format) {
+  switch (format_of(bytes)) {
+    case Format::json:
+      return looks_like_xgboost(bytes) ? read_xgboost(bytes, {}) : read_catboost(bytes);
+    case Format::ubjson:
+    case Format::xgboost_binary:
+      return read_xgboost(bytes, {});
+    case Format::lightgbm:
+      return read_lightgbm(text_of(bytes));
     case Format::hdf5:
       return read_keras(bytes);
     case Format::zip:
