@@ -10,6 +10,7 @@
 #include "interop/catboost.h"
 #include "interop/keras.h"
 #include "interop/lightgbm.h"
+#include "interop/torch.h"
 #include "interop/xgboost.h"
 
 namespace nidus::interop {
@@ -127,7 +128,7 @@ Format format_of(std::span<const std::byte> beginning) {
   return Format::none;
 }
 
-Result<Artefact> read_artefact(std::span<const std::byte> bytes, const ReadOptions&) {
+Result<Artefact> read_artefact(std::span<const std::byte> bytes, const ReadOptions& options) {
   switch (format_of(bytes)) {
     case Format::json:
       return looks_like_xgboost(bytes) ? read_xgboost(bytes, {}) : read_catboost(bytes);
@@ -140,7 +141,12 @@ Result<Artefact> read_artefact(std::span<const std::byte> bytes, const ReadOptio
       return read_keras(bytes);
     case Format::zip:
       if (looks_like_keras(bytes)) return read_keras(bytes);
+      if (looks_like_torch(bytes)) return read_torch(bytes, {options.layers});
       break;
+    case Format::torch:
+      return read_torch(bytes, {options.layers});
+    case Format::safetensors:
+      return read_safetensors(bytes, {options.layers});
     default:
       break;
   }

@@ -2,22 +2,14 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
-#include <limits>
 
+#include "interop/internal/half.h"
 #include "interop/internal/hdf5_structure.h"
 
 namespace nidus::interop::internal {
 namespace {
 
 constexpr std::uint64_t kInflationMax = 1032;  // what deflate can do at most
-
-double half_to_double(std::uint16_t half) {
-  const double sign = (half & 0x8000) != 0 ? -1 : 1;
-  const int exponent = (half >> 10) & 31, mantissa = half & 1023;
-  if (exponent == 31) return mantissa != 0 ? std::numeric_limits<double>::quiet_NaN() : sign * HUGE_VAL;
-  return sign * (exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25));
-}
 
 double value_of(const Datatype& type, const std::byte* at) {
   std::uint64_t bits = 0;

@@ -130,6 +130,11 @@ bool PickleMachine::new_object(bool with_keywords) {
   std::uint32_t keywords = 0, args = 0, name = 0, id = 0;
   if ((with_keywords && !pop(keywords)) || !pop(args) || !pop(name)) return false;
   if (node(args).type != PickleType::tuple) return corrupt("an object of " + value(args).describe());
+  if (node(name).type == PickleType::persistent) {
+    // Before 1.6, PyTorch saved the source of a class beside its name: ("module", class, file, source).
+    const PickleValue given = value(name).args();
+    if (given[0].text() == "module" && given[1].type() == PickleType::name) name = given[1].id();
+  }
   if (node(name).type != PickleType::name) {
     return unsupported("an object of " + value(name).describe() + ", which is no class");
   }
