@@ -336,7 +336,7 @@ class Reader {
     return to_best ? used : trees;
   }
 
-  // What the wrappers of 1.x left in the file, as JSON in a text.
+  // What the wrappers of 1.x left in the file, as JSON in a text, and our own writer.
   void read_wrapper() {
     missing_ = options_.missing;
     const auto found = learner_->find("attributes", "scikit_learn");
@@ -359,6 +359,12 @@ class Reader {
           if (trees && *trees > 0) parallel_trees_ = *trees;
         }
       }
+    }
+    // What our own writer left.
+    const auto ours = learner_->find("attributes", "nidus_classes");
+    if (const auto list = ours ? ours->text() : std::nullopt) {
+      const auto json = JsonDocument::read_text(std::as_bytes(std::span(*list)));
+      if (json) wrapper_classes_ = json->root().texts().value_or(std::vector<std::string>());
     }
     if (missing_ && std::isnan(*missing_)) missing_.reset();
     if (missing_) {
