@@ -301,7 +301,12 @@ int inspect(const std::string& path, bool as_json, std::string& out) {
         if (values.size() == 1) {
           facts.add(name, std::move(values.front()));
         } else {
-          facts.add(name, values);
+          std::string list;
+          JsonWriter writer(list);
+          writer.begin_array();
+          for (const auto& value : values) writer.value(value);
+          writer.end_array();
+          facts.add_json(name, fmt::format("{}", fmt::join(values, "; ")), std::move(list));
         }
       }
       break;

@@ -35,6 +35,13 @@ bool has_word(std::string_view where, std::string_view word) {
   return to_lower(where).find(word) != std::string::npos;
 }
 
+bool may_be_json(std::span<const std::byte> bytes) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()),
+                              std::min<std::size_t>(bytes.size(), 64));
+  const auto first = text.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && (text[first] == '{' || text[first] == '[');
+}
+
 // A part, and where it was found: "scaler.pkl", "model.pkl: scaler".
 struct Part {
   std::string where;
@@ -550,7 +557,7 @@ Result<Imported> import_detector(std::span<const fs::path> paths, const ImportOp
     if (!mapped) return mapped.error();
     const std::string name = file.filename().string();
     const Format format = format_of(mapped->bytes());
-    if (format == Format::json && mapped->bytes().size() <= ServiceFiles::kBytesMax) {
+    if (may_be_json(mapped->bytes()) && mapped->bytes().size() <= ServiceFiles::kBytesMax) {
       auto taken = service.read(name, mapped->bytes());
       if (!taken) return std::move(taken).error().within(file.string());
       if (*taken) continue;

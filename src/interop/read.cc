@@ -49,9 +49,8 @@ bool is_pickle(std::string_view bytes) {
 bool is_model_json(std::string_view bytes) {
   const auto first = bytes.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos || bytes[first] != '{') return false;
-  for (const std::string_view name :
-       {"\"learner\"", "\"Config\"", "\"Model\"", "\"oblivious_trees\"", "\"model_info\"",
-        "\"features_info\"", "\"ctr_data\"", "\"deployment_config\""}) {
+  for (const std::string_view name : {"\"learner\"", "\"Config\"", "\"Model\"", "\"oblivious_trees\"",
+                                      "\"model_info\"", "\"features_info\"", "\"ctr_data\""}) {
     if (bytes.substr(0, 512).find(name) != std::string_view::npos) return true;
   }
   return begins(bytes.substr(first), "{\"version\":[");
