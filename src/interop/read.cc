@@ -10,6 +10,7 @@
 #include "interop/catboost.h"
 #include "interop/keras.h"
 #include "interop/lightgbm.h"
+#include "interop/onnx.h"
 #include "interop/torch.h"
 #include "interop/xgboost.h"
 
@@ -138,6 +139,8 @@ Result<Artefact> read_artefact(std::span<const std::byte> bytes, const ReadOptio
       return read_lightgbm(text_of(bytes));
     case Format::hdf5:
       return read_keras(bytes);
+    case Format::onnx:
+      return read_onnx(bytes);
     case Format::zip:
       if (looks_like_keras(bytes)) return read_keras(bytes);
       if (looks_like_torch(bytes)) return read_torch(bytes, {options.layers});

@@ -12,6 +12,7 @@
 #include "model/preprocess.h"
 #include "model/readout.h"
 #include "model/reconstruction.h"
+#include "model/tensor_program.h"
 
 namespace nidus::model::internal {
 namespace {
@@ -277,6 +278,8 @@ Result<std::shared_ptr<const Model>> FileReader::model(int nesting) {
       return share(Reconstruction::load(*this, nesting));
     case ModelTag::readout:
       return share(Readout::load(*this, nesting));
+    case ModelTag::tensor_program:
+      return share(TensorModel::load(*this));
   }
   return fail("a model of kind " + std::to_string(kind) + ", which this version does not know");
 }

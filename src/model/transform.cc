@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "model/internal/model_stream.h"
+#include "model/tensor_program.h"
 
 namespace nidus::model {
 namespace {
@@ -65,6 +66,8 @@ class Chain final : public Transform {
     return out;
   }
 
+  std::span<const std::shared_ptr<const Transform>> links() const override { return links_; }
+
   void save(FileWriter& out) const override {
     out.tag(TransformTag::chain);
     out.u32(static_cast<std::uint32_t>(links_.size()));
@@ -112,6 +115,8 @@ class AffineTransform final : public Transform {
   std::string describe() const override {
     return "scaling of " + std::to_string(inputs()) + " columns" + (affine_.low.empty() ? "" : ", clipped");
   }
+
+  const Affine* affine() const override { return &affine_; }
 
   void save(FileWriter& out) const override {
     out.tag(TransformTag::affine);
@@ -178,6 +183,8 @@ class RankTransform final : public Transform {
     return "ranks of " + std::to_string(inputs_) + " columns among thresholds";
   }
 
+  std::span<const CutColumn> cut_columns() const override { return columns_; }
+
   void save(FileWriter& out) const override {
     out.tag(TransformTag::ranks);
     out.u32(static_cast<std::uint32_t>(inputs_));
@@ -241,6 +248,8 @@ Error bad_column(std::size_t column, const std::string& what) {
 }
 
 }  // namespace
+
+std::span<const CutColumn> Transform::cut_columns() const { return {}; }
 
 Result<std::shared_ptr<const Transform>> chain(std::vector<std::shared_ptr<const Transform>> transforms) {
   if (transforms.empty()) return Error{Errc::invalid, "a chain of no transforms"};
@@ -382,6 +391,9 @@ Result<std::shared_ptr<const Transform>> FileReader::transform(int nesting) {
       break;
     case TransformTag::ranks:
       made = RankTransform::load(*this);
+      break;
+    case TransformTag::tensor_program:
+      made = TensorTransform::load(*this);
       break;
     default:
       return fail("a transform of kind " + std::to_string(kind) + ", which this version does not know");

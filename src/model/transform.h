@@ -14,6 +14,9 @@
 // order. Our own training uses preprocess.h, whose steps are floats.
 namespace nidus::model {
 
+struct Affine;
+struct CutColumn;
+
 // Rows in, rows out. Immutable once made. What becomes of a row does not depend on the rows beside it.
 class Transform {
  public:
@@ -29,6 +32,12 @@ class Transform {
   // "standard scaler", "principal components: 41 to 10".
   virtual std::string describe() const = 0;
   virtual void save(internal::FileWriter& out) const = 0;
+
+  // What it is made of, for whoever says it in other words: the links of a chain, the numbers of a scaling,
+  // the columns of ranks. Nothing of one that is something else.
+  virtual std::span<const std::shared_ptr<const Transform>> links() const { return {}; }
+  virtual const Affine* affine() const { return nullptr; }
+  virtual std::span<const CutColumn> cut_columns() const;
 
   // The most numbers a row may become.
   static constexpr std::size_t kOutputsMax = 65536;

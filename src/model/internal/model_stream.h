@@ -40,9 +40,10 @@ enum class ModelTag : std::uint32_t {
   network = 7,
   reconstruction = 8,
   readout = 9,
+  tensor_program = 12,
 };
 
-enum class TransformTag : std::uint32_t { chain = 1, affine = 2, ranks = 3 };
+enum class TransformTag : std::uint32_t { chain = 1, affine = 2, ranks = 3, tensor_program = 12 };
 
 inline constexpr std::uint32_t kNoSection = 0xffffffffu;
 
