@@ -11,6 +11,7 @@
 #include "interop/keras.h"
 #include "interop/lightgbm.h"
 #include "interop/onnx.h"
+#include "interop/sklearn.h"
 #include "interop/torch.h"
 #include "interop/xgboost.h"
 
@@ -137,6 +138,8 @@ Result<Artefact> read_artefact(std::span<const std::byte> bytes, const ReadOptio
       return read_xgboost(bytes, {});
     case Format::lightgbm:
       return read_lightgbm(text_of(bytes));
+    case Format::pickle:
+      return read_pickle(bytes);
     case Format::hdf5:
       return read_keras(bytes);
     case Format::onnx:
@@ -163,6 +166,13 @@ Result<Artefact> read_artefact(const std::filesystem::path& path, const ReadOpti
   return artefact;
 }
 
-Result<Artefact> inspect_artefact(const std::filesystem::path& path) { return read_artefact(path); }
+Result<Artefact> inspect_artefact(const std::filesystem::path& path) {
+  const auto mapped = MappedFile::open(path);
+  if (!mapped) return mapped.error();
+  if (format_of(mapped->bytes()) != Format::pickle) return read_artefact(path);
+  auto artefact = read_pickle(mapped->bytes(), Reading::outline);
+  if (!artefact) return std::move(artefact).error().within(path.string());
+  return artefact;
+}
 
 }  // namespace nidus::interop

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "model/internal/columns_stream.h"
 #include "model/internal/model_stream.h"
 #include "model/tensor_program.h"
 
@@ -396,7 +397,7 @@ Result<std::shared_ptr<const Transform>> FileReader::transform(int nesting) {
       made = TensorTransform::load(*this);
       break;
     default:
-      return fail("a transform of kind " + std::to_string(kind) + ", which this version does not know");
+      made = load_columns(*this, static_cast<TransformTag>(kind), nesting);
   }
   if (!made && ok()) return fail(made.error().message);
   return made;

@@ -43,7 +43,18 @@ enum class ModelTag : std::uint32_t {
   tensor_program = 12,
 };
 
-enum class TransformTag : std::uint32_t { chain = 1, affine = 2, ranks = 3, tensor_program = 12 };
+enum class TransformTag : std::uint32_t {
+  chain = 1,
+  affine = 2,
+  ranks = 3,
+  recodings = 4,
+  side_by_side = 5,
+  linear = 6,
+  unit_rows = 7,
+  power = 8,
+  quantiles = 9,
+  tensor_program = 12,
+};
 
 inline constexpr std::uint32_t kNoSection = 0xffffffffu;
 

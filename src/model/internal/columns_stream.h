@@ -1,0 +1,14 @@
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "model/internal/model_stream.h"
+#include "model/transform.h"
+
+namespace nidus::model::internal {
+
+// The transforms of columns.h out of a model file; the tag has been read.
+Result<std::shared_ptr<const Transform>> load_columns(FileReader& in, TransformTag tag, int nesting);
+
+}  // namespace nidus::model::internal
