@@ -184,6 +184,11 @@ class Reader {
     const auto highest = number<std::uint32_t>(head_, "max_feature_idx");
     if (!highest) return highest.error();
     inputs_ = std::size_t{*highest} + 1;
+    if (const auto names = head_.values.find("feature_names"); names != head_.values.end())
+      names_ = split(trim(names->second), ' ');
+    if (names_.size() != inputs_)
+      return wrong(head_, with_thousands(names_.size()) + " feature_names for " + with_thousands(inputs_) +
+                              " columns");
     const auto classes = number<std::uint32_t>(head_, "num_class"),
                per_round = number<std::uint32_t>(head_, "num_tree_per_iteration");
     if (!classes) return classes.error();
@@ -426,22 +431,17 @@ class Reader {
   }
 
   Result<void> read_columns(Artefact& out) const {
-    const auto found = head_.values.find("feature_names");
-    std::vector<std::string_view> names;
-    if (found != head_.values.end()) names = split(trim(found->second), ' ');
-    if (names.size() != inputs_)
-      return wrong(
-          head_, with_thousands(names.size()) + " feature_names for " + with_thousands(inputs_) + " columns");
     model::Schema columns(inputs_);
     bool named = false;
     for (std::size_t i = 0; i < inputs_; ++i) {
-      columns[i].name = names[i];
+      columns[i].name = names_[i];
       named |= columns[i].name != "Column_" + std::to_string(i);
     }
     if (!named) {
       // Those are what LightGBM calls columns without names.
       for (auto& column : columns) column.name.clear();
     } else {
+      auto names = names_;
       std::sort(names.begin(), names.end());
       if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end())
         return wrong(head_, "two columns are called '" + std::string(*twice) + "'");
@@ -497,6 +497,7 @@ class Reader {
   AdditiveTrees::Link link_ = AdditiveTrees::Link::logistic;
   double factor_ = 1;
   Block head_;
+  std::vector<std::string_view> names_;  // of the columns
   std::vector<Tree> trees_;
   std::map<std::pair<std::uint32_t, Missing>, std::uint32_t> columns_;
   std::vector<std::vector<double>> cuts_;  // by column

@@ -148,6 +148,7 @@ TEST(Lightgbm, RefusesWhatContradictsItself) {
            {"feature_names=a b", "feature_names=a a"},
            {"feature_names=a b", "feature_names=a"},
            {"max_feature_idx=1", "max_feature_idx=4294967296"},
+           {"max_feature_idx=1", "max_feature_idx=4000000000"},
            {"sigmoid:1", "sigmoid:-1"},
            {"Tree=0", "Three=0"}}) {
     const auto refused = read_lightgbm(with(from, to));
