@@ -1,5 +1,6 @@
 // The program as a user meets it: captures in, verdicts out, and what it says and answers when something is
 // wrong.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -9,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <tuple>
 
 #include "base/file.h"
 #include "base/testing.h"
@@ -390,6 +392,34 @@ TEST_F(ProgramTest, ADetectorCanBeTrainedOnTablesToo) {
   const Outcome wrong = nidus("train flows.csv --label lable -o x");
   EXPECT_EQ(wrong.status, 3);
   EXPECT_THAT(wrong.err, HasSubstr("did you mean 'label'?"));
+}
+
+// What is written for other programs is read back by our own readers of their files, which their tests hold
+// to them.
+TEST_F(ProgramTest, ADetectorThatWasExportedJudgesTheSame) {
+  train();
+  ASSERT_EQ(
+      nidus("train *.pcap --labels labels.csv --model boost --trees 10 --classes binary -o boosted").status,
+      0);
+  office(40, 25, 1'700'100'000'000'000).save((folder_ / "new.pcap").string());
+  for (const auto& [detector, as, file] :
+       {std::tuple("office", "onnx", "office.onnx"), std::tuple("boosted", "onnx", "boosted.onnx"),
+        std::tuple("boosted", "xgboost", "boosted.json")}) {
+    SCOPED_TRACE(file);
+    const Outcome exported = nidus(fmt::format("export {} --to {} -o {}", detector, as, file));
+    ASSERT_EQ(exported.status, 0) << exported.err;
+    const auto before =
+        data::parse_table(nidus(fmt::format("detect new.pcap -d {} --format csv", detector)).out);
+    const Outcome judged = nidus(fmt::format("detect new.pcap -d {} --format csv", file));
+    ASSERT_EQ(judged.status, 0) << judged.err;
+    const auto after = data::parse_table(judged.out);
+    ASSERT_TRUE(before && after);
+    ASSERT_EQ(after->rows(), before->rows());
+    for (std::size_t row = 0; row < after->rows(); ++row)
+      ASSERT_NEAR(after->get("score")->numbers[row], before->get("score")->numbers[row], 1e-6) << row;
+  }
+  EXPECT_THAT(nidus("export office --to xgboost -o x.json").err, HasSubstr("try --to onnx"));
+  EXPECT_EQ(nidus("export office --to onnx").status, 2);
 }
 
 TEST_F(ProgramTest, TheSameSeedMakesTheSameDetector) {

@@ -22,6 +22,7 @@ constexpr Verb kVerbs[] = {
     {"explain", "which features a detector goes by, on captures or tables", run_explain},
 #endif
     {"import", "model files of scikit-learn, XGBoost, Keras, PyTorch, ONNX … to a detector", run_import},
+    {"export", "a detector to ONNX or XGBoost JSON", run_export},
     {"inspect", "what is in a capture, table, detector or model file", run_inspect},
     {"help", "this list, one verb, or a topic", run_help},
     {"version", "which nidus this is", run_version},
