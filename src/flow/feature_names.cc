@@ -249,6 +249,14 @@ const std::unordered_map<std::string, Feature>& by_name() {
     map->emplace("source_port", Feature::src_port);
     map->emplace("cwr_flag_count", Feature::cwr_cnt);
     map->emplace("cwr flag cnt", Feature::cwr_cnt);
+    // Those of the cleaned copies of CIC-IDS2017 and 2018 that people train on, as Parquet files.
+    map->emplace("fwd packets length total", Feature::fwd_bytes);
+    map->emplace("bwd packets length total", Feature::bwd_bytes);
+    map->emplace("avg packet size", Feature::pkt_size_avg);
+    map->emplace("init fwd win bytes", Feature::fwd_init_win);
+    map->emplace("init bwd win bytes", Feature::bwd_init_win);
+    map->emplace("fwd act data packets", Feature::fwd_act_data_pkts);
+    map->emplace("fwd seg size min", Feature::fwd_seg_min);
     return map;
   }();
   return *kMap;

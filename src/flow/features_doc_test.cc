@@ -25,6 +25,12 @@ TEST(FeaturesDocTest, EveryFeatureHasARow) {
 }
 
 // A name is a name: numbers once stood there by mistake.
+TEST(FeaturesDocTest, SpellingsOfCleanedCopiesAreKnown) {
+  EXPECT_EQ(feature_from_name(" Fwd Packets Length Total"), Feature::fwd_bytes);
+  EXPECT_EQ(feature_from_name("Init Bwd Win Bytes"), Feature::bwd_init_win);
+  EXPECT_EQ(feature_from_name("Fwd Seg Size Min"), feature_from_name("min_seg_size_forward"));
+}
+
 TEST(FeaturesDocTest, NamesAreWords) {
   for (const FeatureInfo& info : features()) {
     for (const auto text : {info.cic2017, info.cic2018, info.cic2020}) {

@@ -421,8 +421,19 @@ class Importer {
 
   // Which meter makes such columns: told by how they are spelled.
   void choose_meter() {
-    if (!detect::FlowBinding::bind(schema_, flow::Profile::native)) return;
+    if (const auto bound = detect::FlowBinding::bind(schema_, flow::Profile::native); !bound) {
+      if (options_.profile) notes_.push_back("it judges tables only: " + bound.error().message);
+      return;
+    }
     auto profile = options_.profile;
+    const bool is_cic = has_word(service_.dataset, "cic");
+    if (!profile && is_cic && has_word(service_.dataset, "2018")) profile = flow::Profile::cic2018;
+    if (!profile && is_cic && has_word(service_.dataset, "2017")) profile = flow::Profile::cic2017;
+    if (profile && !options_.profile) {
+      notes_.push_back(
+          fmt::format("captures are metered as {}, told by its data set, {} (--profile says otherwise)",
+                      flow::name(*profile), service_.dataset));
+    }
     if (!profile) {
       constexpr std::pair<flow::Naming, flow::Profile> kSpelled[] = {
           {flow::Naming::canonical, flow::Profile::native},
@@ -466,6 +477,7 @@ class Importer {
     manifest.labels = labels_;
     manifest.threshold = threshold_;
     manifest.figures = service_.figures;
+    if (!service_.dataset.empty()) manifest.trained_on.sources.push_back(service_.dataset);
     std::vector<std::shared_ptr<const model::Model>> models;
     for (auto& member : members_) {
       for (const auto& note : member.part.artefact->notes) notes_.push_back(member.part.where + ": " + note);

@@ -49,6 +49,7 @@ Result<bool> ServiceFiles::read(const std::string& name, std::span<const std::by
     return false;
   if (config || models) where = name;
   if (const auto text = root.find("version"); text && text->is_text()) version = *text->text();
+  if (const auto text = root.find("dataset"); text && text->is_text()) dataset = *text->text();
   for (const auto& value : {line, root.find("deployment_config", "decision_threshold")}) {
     if (!value) continue;
     const auto number = value->number();

@@ -18,6 +18,7 @@ struct ServiceFiles {
 
   std::string where;  // the metadata file, if there is one
   std::string version;
+  std::string dataset;  // what it learnt from, as its makers call it
   std::vector<std::pair<std::string, double>>
       weights;                                 // deployment_config.ensemble_weights, by name of the model
   std::map<std::string, std::string> files;    // models.NAME.file
