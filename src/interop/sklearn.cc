@@ -21,7 +21,7 @@ bool is_part_of_models(std::string_view name) {
       "sklearn.",      "xgboost.",       "lightgbm.",          "catboost.",
       "imblearn.",     "scipy.sparse.",  "scipy.stats._distn", "pandas.core.",
       "pandas._libs.", "numpy.random._", "numpy.dtypes."};
-  constexpr std::array<std::string_view, 61> kNames = {
+  constexpr std::array<std::string_view, 62> kNames = {
       "numpy.ndarray",
       "numpy.dtype",
       "numpy.matrix",
@@ -60,6 +60,7 @@ bool is_part_of_models(std::string_view name) {
       "joblib.numpy_pickle.NumpyArrayWrapper",
       "sklearn.externals.joblib.numpy_pickle.NumpyArrayWrapper",
       "_codecs.encode",
+      "functools.partial",
       "copyreg._reconstructor",
       "copy_reg._reconstructor",
       "collections.OrderedDict",

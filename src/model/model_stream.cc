@@ -5,9 +5,12 @@
 #include "base/digest.h"
 #include "model/additive_trees.h"
 #include "model/boost.h"
+#include "model/calibration.h"
 #include "model/ensemble.h"
 #include "model/forest.h"
 #include "model/internal/model_stream.h"
+#include "model/kernel_machine.h"
+#include "model/naive_bayes.h"
 #include "model/network.h"
 #include "model/preprocess.h"
 #include "model/readout.h"
@@ -278,6 +281,14 @@ Result<std::shared_ptr<const Model>> FileReader::model(int nesting) {
       return share(Reconstruction::load(*this, nesting));
     case ModelTag::readout:
       return share(Readout::load(*this, nesting));
+    case ModelTag::calibration:
+      return share(Calibration::load(*this, nesting));
+    case ModelTag::stack:
+      return share(Stack::load(*this, nesting));
+    case ModelTag::naive_bayes:
+      return share(NaiveBayes::load(*this));
+    case ModelTag::kernel_machine:
+      return share(KernelMachine::load(*this));
     case ModelTag::tensor_program:
       return share(TensorModel::load(*this));
   }

@@ -256,7 +256,7 @@ m = CalibratedClassifierCV(LinearSVC(random_state=1), cv=2).fit(Z, y3)
 fixture("calibrated-svc3", m, rows_for(Z)[:17])
 fixture("bayes", GaussianNB().fit(Z, y3), rows_for(Z)[:17], tolerance=1e-11)
 fixture("svc", SVC(random_state=1).fit(Z, y2), rows_for(Z)[:17], "decision_function", tolerance=1e-11)
-fixture("svc3", SVC(random_state=1, decision_function_shape="ovo").fit(Z[:120], y3[:120]), rows_for(Z)[:17], "decision_function", tolerance=1e-11)
+fixture("svc3", SVC(random_state=1).fit(Z[:120], y3[:120]), rows_for(Z)[:17], "decision_function", tolerance=1e-11)
 fixture("svc-probability", SVC(probability=True, random_state=1).fit(Z[:100], y2[:100]), rows_for(Z)[:17], tolerance=1e-9)
 fixture("svc3-probability", SVC(probability=True, random_state=1).fit(Z[:100], y3[:100]), rows_for(Z)[:17], tolerance=1e-7)
 

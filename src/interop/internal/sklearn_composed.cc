@@ -4,7 +4,6 @@
 
 #include "interop/internal/sklearn_reader.h"
 #include "model/columns.h"
-#include "model/ensemble.h"
 #include "model/transform.h"
 
 // Estimators made of estimators.
@@ -136,6 +135,14 @@ Result<std::vector<std::uint32_t>> chosen_columns(const PickleValue& object, Pic
   return out;
 }
 
+// A function that changes nothing: none, or what histogram gradient boosting puts there, which refuses what
+// are no numbers.
+bool only_checks(const PickleValue& function) {
+  if (function.is_none()) return true;
+  return function.name() == "functools.partial" &&
+         function.args()[0].name() == "sklearn.utils.validation.check_array";
+}
+
 Result<Artefact> read_column_transformer(SklearnReader& reader, const PickleValue& object) {
   Artefact out = begin_artefact(object, Artefact::Kind::transform);
   const auto branches = parts_of(object, "transformers_");
@@ -157,7 +164,7 @@ Result<Artefact> read_column_transformer(SklearnReader& reader, const PickleValu
     for (const auto column : *chosen) copies.push_back(Recoding::copy(column));
     auto selected = model::make_recodings(count, std::move(copies));
     if (!selected) return std::move(selected).error().within(object.where());
-    const bool identity = class_of(part) == "FunctionTransformer" && part.find("func").is_none();
+    const bool identity = class_of(part) == "FunctionTransformer" && only_checks(part.find("func"));
     if (is_nothing(part) || identity) {
       parts.push_back(std::move(*selected));
       continue;
@@ -212,46 +219,10 @@ Result<Artefact> read_feature_union(SklearnReader& reader, const PickleValue& ob
   return out;
 }
 
-// --- several models
-
-Result<Artefact> read_voting(SklearnReader& reader, const PickleValue& object) {
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
-  if (object.find("voting").text() != "soft") return unsupported_at(object, "a VotingClassifier by majority");
-  const auto members = parts_of(object, "estimators_");
-  if (!members) return Error(members.error());
-  const PickleValue said = object.find("weights");
-  std::vector<double> weights(members->size(), 1.0);
-  if (said && !said.is_none()) {
-    // Estimators that were dropped have weights and are not there.
-    auto all = numbers_of(object, "weights", members->size());
-    if (!all) return std::move(all).error();
-    weights = std::move(*all);
-  }
-  std::vector<model::Ensemble::Member> parts;
-  for (std::size_t i = 0; i < members->size(); ++i) {
-    auto member = reader.read_estimator((*members)[i]);
-    if (!member) return member;
-    if (member->kind != Artefact::Kind::model || member->classes.size() != out.classes.size()) {
-      return unsupported_at(object, (*members)[i].describe() + " in a VotingClassifier");
-    }
-    if (out.columns.empty()) out.columns = member->columns;
-    parts.push_back({member->model, weights[i]});
-  }
-  if (reader.outline()) return out;
-  auto made = model::Ensemble::make(std::move(parts));
-  if (!made) return std::move(made).error().within(object.where());
-  out.model = std::make_shared<model::Ensemble>(std::move(*made));
-  return out;
-}
-
 constexpr SklearnClass kClasses[] = {
     {"Pipeline", read_pipeline},
     {"ColumnTransformer", read_column_transformer},
     {"FeatureUnion", read_feature_union},
-    {"VotingClassifier", read_voting},
 };
 
 }  // namespace

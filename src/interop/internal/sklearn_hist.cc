@@ -159,9 +159,13 @@ Result<Artefact> read_hist_gradient_boosting(SklearnReader& reader, const Pickle
   auto classes = classes_of(object);
   if (!classes) return std::move(classes).error();
   out.classes = std::move(*classes);
-  const PickleValue before = object.find("_preprocessor");
-  if (before && !before.is_none()) {
-    return unsupported_at(object, object.describe() + " with categories that it encodes itself");
+  // From 1.4 on categories are numbered, and stand in front, before the trees see them.
+  std::optional<Artefact> encoded;
+  if (const PickleValue before = object.find("_preprocessor"); before && !before.is_none()) {
+    auto read = reader.read_estimator(before);
+    if (!read) return read;
+    encoded = std::move(*read);
+    if (encoded->columns.size() == out.columns.size()) out.columns = encoded->columns;
   }
   const std::size_t inputs = out.columns.size(), outputs = out.classes.size() == 2 ? 1 : out.classes.size();
   const auto rounds = parts_of(object, "_predictors");
@@ -237,12 +241,18 @@ Result<Artefact> read_hist_gradient_boosting(SklearnReader& reader, const Pickle
   AdditiveTrees::Parts parts;
   parts.groups = std::move(groups);
   parts.base = std::move(*base);
-  parts.link = outputs == 1 ? AdditiveTrees::Link::logistic : AdditiveTrees::Link::softmax;
+  parts.link = reader.margins() ? AdditiveTrees::Link::identity
+               : outputs == 1   ? AdditiveTrees::Link::logistic
+                                : AdditiveTrees::Link::softmax;
   parts.kind = "histogram gradient boosting";
   auto model = AdditiveTrees::make(std::move(*set), std::move(parts));
   if (!model) return std::move(model).error().within(object.where());
   auto ranks = std::move(columns).transform();
   if (!ranks) return std::move(ranks).error().within(object.where());
+  if (encoded) {
+    ranks = model::chain({encoded->transform, *ranks});
+    if (!ranks) return std::move(ranks).error().within(object.where());
+  }
   auto whole =
       model::TransformedModel::make(std::move(*ranks), std::make_shared<AdditiveTrees>(std::move(*model)));
   if (!whole) return std::move(whole).error().within(object.where());

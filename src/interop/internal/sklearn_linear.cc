@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "interop/internal/sklearn_reader.h"
+#include "model/calibration.h"
 #include "model/network.h"
 
 // Weighted sums: linear models are one dense layer in double, a multi-layer perceptron is several.
@@ -56,10 +57,10 @@ Result<Artefact> read_linear(SklearnReader& reader, const PickleValue& object, E
   if (!bias) return std::move(bias).error();
   if (bias->size() == 1) bias->assign(rows, bias->front());
   if (bias->size() != rows) return corrupt_at(object, "intercept_ of another length than coef_");
-  if (ending == Ending::logistic && rows > 1) {
-    return unsupported_at(
-        object, object.describe() + " of several classes, one against the rest, with probabilities");
-  }
+  if (reader.margins()) ending = Ending::margin;
+  // One class against the rest: margins first, then each its own probability.
+  const bool against_rest = ending == Ending::logistic && rows > 1;
+  if (against_rest) ending = Ending::margin;
   Network::Parts parts =
       network_of(inputs, ending == Ending::margin ? model::Scale::margin : model::Scale::probability);
   layer::Dense dense;
@@ -77,10 +78,18 @@ Result<Artefact> read_linear(SklearnReader& reader, const PickleValue& object, E
   if (ending != Ending::margin) {
     const auto kind = rows == 1 ? Activation::Kind::sigmoid : Activation::Kind::softmax;
     parts.layers.emplace_back(layer::Activate{Activation::of(kind)});
-  } else {
-    out.threshold = rows == 1 ? std::optional(0.0) : std::nullopt;
+  } else if (rows == 1) {
+    out.threshold = 0.0;
   }
-  return finish(reader, object, std::move(out), std::move(parts));
+  auto made = finish(reader, object, std::move(out), std::move(parts));
+  if (!made || !against_rest || reader.outline()) return made;
+  std::vector<model::Calibration::Curve> curves(rows);
+  for (auto& curve : curves) curve.kind = model::Calibration::Curve::Kind::sigmoid;
+  auto whole =
+      model::Calibration::make(made->model, std::move(curves), model::Calibration::Ending::normalise);
+  if (!whole) return std::move(whole).error().within(object.where());
+  made->model = std::make_shared<model::Calibration>(std::move(*whole));
+  return made;
 }
 
 Result<Artefact> read_logistic_regression(SklearnReader& reader, const PickleValue& object) {

@@ -257,8 +257,8 @@ Result<Artefact> SklearnReader::read_estimator(const PickleValue& object) {
   if (too_deep()) return Error{Errc::exhausted, object.where() + ": estimators in estimators without end"};
   if (auto good = charge(object, 4096); !good) return std::move(good).error();
   const std::string_view name = class_of(object);
-  for (const auto family :
-       {tree_estimator, hist_gradient_boosting, linear_estimator, transformer, composed_estimator}) {
+  for (const auto family : {tree_estimator, hist_gradient_boosting, linear_estimator, transformer,
+                            composed_estimator, calibrated_estimator}) {
     if (const SklearnFunction function = family(name)) return function(*this, object);
   }
   if (const SklearnFunction function = booster(object.name())) return function(*this, object);

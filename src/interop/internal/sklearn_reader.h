@@ -29,6 +29,22 @@ class SklearnReader {
   bool outline() const { return outline_; }
   Result<void> charge(const PickleValue& value, std::size_t bytes);
 
+  // Whether estimators that have margins are wanted to give those instead of probabilities.
+  bool margins() const { return margins_; }
+  class Margins {
+   public:
+    Margins(SklearnReader& reader, bool wanted) : reader_(reader), before_(reader.margins_) {
+      reader.margins_ = wanted;
+    }
+    ~Margins() { reader_.margins_ = before_; }
+    Margins(const Margins&) = delete;
+    Margins& operator=(const Margins&) = delete;
+
+   private:
+    SklearnReader& reader_;
+    bool before_;
+  };
+
   // How deep we are, and out again.
   class Level {
    public:
@@ -45,6 +61,7 @@ class SklearnReader {
   bool outline_;
   std::size_t room_;
   int level_ = 0;
+  bool margins_ = false;
 };
 
 // --- what all of them say
@@ -87,6 +104,7 @@ SklearnFunction hist_gradient_boosting(std::string_view name);  // sklearn_hist.
 SklearnFunction booster(std::string_view full_name);            // sklearn_boosters.cc
 SklearnFunction linear_estimator(std::string_view name);        // sklearn_linear.cc
 SklearnFunction transformer(std::string_view name);             // sklearn_transforms.cc
+SklearnFunction calibrated_estimator(std::string_view name);    // sklearn_calibrated.cc
 SklearnFunction composed_estimator(std::string_view name);      // sklearn_composed.cc
 
 }  // namespace nidus::interop::internal

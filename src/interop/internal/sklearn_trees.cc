@@ -3,6 +3,7 @@
 #include <limits>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/text.h"
 #include "interop/internal/sklearn_reader.h"
@@ -254,9 +255,95 @@ Result<Artefact> read_gradient_boosting(SklearnReader& reader, const PickleValue
   AdditiveTrees::Parts parts;
   parts.groups = std::move(groups);
   parts.base = std::move(*base);
-  parts.link = outputs == 1 ? AdditiveTrees::Link::logistic : AdditiveTrees::Link::softmax;
+  parts.link = reader.margins() ? AdditiveTrees::Link::identity
+               : outputs == 1   ? AdditiveTrees::Link::logistic
+                                : AdditiveTrees::Link::softmax;
   parts.factor = exponential ? 2 : 1;
   parts.kind = "gradient boosting";
+  auto model = AdditiveTrees::make(std::move(*set), std::move(parts));
+  if (!model) return std::move(model).error().within(object.where());
+  out.model = std::make_shared<AdditiveTrees>(std::move(*model));
+  return out;
+}
+
+// --- AdaBoost
+
+// What a tree says of the class in leaf i, in the terms of AdaBoost: the weight of the tree for the class
+// that it would choose and less for the others (SAMME), or the logs of the shares without their mean
+// (SAMME.R); Zhu, Zou, Rosset and Hastie, 2009. Of two classes what speaks for the second.
+void boosted_leaf(std::vector<double>& shares, double weight, bool real, bool symmetric,
+                  std::span<double> leaf) {
+  const auto classes = static_cast<double>(shares.size());
+  if (real) {
+    double mean = 0;
+    for (double& share : shares) {
+      share = std::log(std::max(share, std::numeric_limits<double>::epsilon()));
+      mean += share;
+    }
+    mean *= 1 / classes;
+    for (double& share : shares) share = (classes - 1) * (share - mean);
+  } else {
+    const auto chosen = std::max_element(shares.begin(), shares.end()) - shares.begin();
+    std::fill(shares.begin(), shares.end(), symmetric ? -1 / (classes - 1) * weight : 0.0);
+    shares[static_cast<std::size_t>(chosen)] = weight;
+  }
+  if (leaf.size() == 1) {
+    leaf[0] = shares[1] - shares[0];
+  } else {
+    std::copy(shares.begin(), shares.end(), leaf.begin());
+  }
+}
+
+Result<Artefact> read_ada_boost(SklearnReader& reader, const PickleValue& object) {
+  Artefact out = begin_artefact(object, Artefact::Kind::model);
+  auto classes = classes_of(object);
+  if (!classes) return std::move(classes).error();
+  out.classes = std::move(*classes);
+  const auto trees = parts_of(object, "estimators_");
+  if (!trees) return Error(trees.error());
+  const std::size_t inputs = out.columns.size(), width = out.classes.size();
+  if (inputs == 0 || trees->empty()) return corrupt_at(object, object.describe() + " without estimators");
+  const auto weights = numbers_of(object, "estimator_weights_", 0);
+  if (!weights) return Error(weights.error());
+  if (weights->size() < trees->size()) return corrupt_at(object, "fewer weights than estimators");
+  const bool real = object.find("algorithm").text() == "SAMME.R";
+  // From 1.3 on what speaks for a class speaks against the others.
+  const bool symmetric = since(object, 1, 3);
+  double all = 0;
+  for (const double weight : *weights) all += weight;
+  out.origin += ", " + counted_trees(trees->size());
+  if (!(all > 0) || !std::isfinite(all))
+    return corrupt_at(object, "weights of estimators that do not add up");
+  if (reader.outline()) return out;
+  TreeGatherer gatherer(inputs, width == 2 ? 1 : width);
+  for (std::size_t t = 0; t < trees->size(); ++t) {
+    if (class_of((*trees)[t]).substr(0, 12) != "DecisionTree" &&
+        class_of((*trees)[t]) != "ExtraTreeClassifier") {
+      return unsupported_at(object, "AdaBoost of " + (*trees)[t].describe() + "; trees are done");
+    }
+    const auto tree = SklearnTree::read(reader, (*trees)[t]);
+    if (!tree) return Error(tree.error());
+    if (tree->width != width) return unsupported_at(object, "AdaBoost of trees that know fewer classes");
+    std::vector<double> of_leaf(width);
+    auto added = gatherer.add(tree->count, splits(*tree, kAllFeatures),
+                              [&](std::size_t i, std::size_t, std::span<double> leaf) {
+                                shares(*tree, i, of_leaf);
+                                boosted_leaf(of_leaf, (*weights)[t], real, symmetric, leaf);
+                                if (reader.margins()) {
+                                  for (double& value : leaf) value /= all;
+                                }
+                              });
+    if (!added) return std::move(added).error().within(tree->value.where());
+  }
+  auto set = gatherer.finish();
+  if (!set) return std::move(set).error().within(object.where());
+  AdditiveTrees::Parts parts;
+  parts.base.assign(width == 2 ? 1 : width, 0.0);
+  parts.kind = "AdaBoost";
+  if (!reader.margins()) {
+    parts.link = width == 2 ? AdditiveTrees::Link::logistic : AdditiveTrees::Link::softmax;
+    parts.factor = 1 / all / (width == 2 ? 1 : static_cast<double>(width - 1));
+  }
   auto model = AdditiveTrees::make(std::move(*set), std::move(parts));
   if (!model) return std::move(model).error().within(object.where());
   out.model = std::make_shared<AdditiveTrees>(std::move(*model));
@@ -270,12 +357,19 @@ Result<Artefact> read_regressor(SklearnReader&, const PickleValue& object) {
 }
 
 constexpr SklearnClass kClasses[] = {
-    {"RandomForestClassifier", read_forest},       {"ExtraTreesClassifier", read_forest},
-    {"DecisionTreeClassifier", read_tree},         {"ExtraTreeClassifier", read_tree},
-    {"IsolationForest", read_isolation_forest},    {"GradientBoostingClassifier", read_gradient_boosting},
-    {"RandomForestRegressor", read_regressor},     {"ExtraTreesRegressor", read_regressor},
-    {"DecisionTreeRegressor", read_regressor},     {"ExtraTreeRegressor", read_regressor},
-    {"GradientBoostingRegressor", read_regressor}, {"HistGradientBoostingRegressor", read_regressor},
+    {"RandomForestClassifier", read_forest},
+    {"ExtraTreesClassifier", read_forest},
+    {"DecisionTreeClassifier", read_tree},
+    {"ExtraTreeClassifier", read_tree},
+    {"IsolationForest", read_isolation_forest},
+    {"GradientBoostingClassifier", read_gradient_boosting},
+    {"AdaBoostClassifier", read_ada_boost},
+    {"RandomForestRegressor", read_regressor},
+    {"ExtraTreesRegressor", read_regressor},
+    {"DecisionTreeRegressor", read_regressor},
+    {"ExtraTreeRegressor", read_regressor},
+    {"GradientBoostingRegressor", read_regressor},
+    {"HistGradientBoostingRegressor", read_regressor},
     {"AdaBoostRegressor", read_regressor},
 };
 

@@ -40,7 +40,11 @@ enum class ModelTag : std::uint32_t {
   network = 7,
   reconstruction = 8,
   readout = 9,
+  calibration = 10,
+  stack = 11,
   tensor_program = 12,
+  naive_bayes = 13,
+  kernel_machine = 14,
 };
 
 enum class TransformTag : std::uint32_t {
