@@ -59,9 +59,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (score > 1 + 1e-9 && scale != Scale::margin && scale != Scale::error) std::abort();
   }
   // What can be explained is made of numbers. Whether they add up is no question for hostile leaves: beside
-  // 1e30 floats forget what doubles keep.
-  if (const auto explainer =
-          nidus::model::Explainer::make(file->model, nidus::model::Explainer::Unit::score)) {
+  // 1e30 floats forget what doubles keep. An error of NaN is shared out as NaN, and errors have no gains.
+  if (const auto explainer = nidus::model::Explainer::make(file->model, nidus::model::Explainer::Unit::score);
+      explainer && scale != Scale::error) {
     std::vector<double> contributions(10 * (inputs + 1));
     nidus::model::explain_attack_score(*explainer, rows, 10, contributions);
     for (const double part : contributions) {

@@ -17,11 +17,36 @@ struct Vectors {
 inline constexpr std::size_t kTileRows = LAYER_VECTOR == 32 ? 6 : 3;
 inline constexpr std::size_t kRowPanels = LAYER_VECTOR == 32 ? 4 : 2;
 
+// The sums of one run of terms.
+template <class T, std::size_t kRows, std::size_t kPanels, class V, std::size_t kAll>
+LAYER_INLINE void sum_run(const T* const (&x)[kRows], const T* const (&w)[kPanels], std::size_t first,
+                          std::size_t end, V (&sum)[kRows][kAll]) {
+  using Anywhere = typename Vectors<T>::Anywhere;
+  constexpr std::size_t kLanes = sizeof(V) / sizeof(T), kEach = kAll / kPanels;
+#pragma GCC unroll 8
+  for (std::size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+    for (std::size_t c = 0; c < kAll; ++c) sum[r][c] = V{};
+  }
+  for (std::size_t k = first; k < end; ++k) {
+    V factor[kAll];
+#pragma GCC unroll 16
+    for (std::size_t c = 0; c < kAll; ++c)
+      factor[c] = *reinterpret_cast<const Anywhere*>(w[c / kEach] + k * kPanel<T> + (c % kEach) * kLanes);
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const V value = x[r][k] - V{};  // in all lanes
+#pragma GCC unroll 16
+      for (std::size_t c = 0; c < kAll; ++c) sum[r][c] += value * factor[c];
+    }
+  }
+}
+
 template <class T, std::size_t kRows, std::size_t kPanels>
 LAYER_INLINE void multiply_tile(const Product<T>& p, std::size_t row, std::size_t panel) {
   using V = typename Vectors<T>::V;
   using Anywhere = typename Vectors<T>::Anywhere;
-  constexpr std::size_t kLanes = sizeof(V) / sizeof(T), kEach = kPanel<T> / kLanes, kAll = kPanels * kEach;
+  constexpr std::size_t kLanes = sizeof(V) / sizeof(T), kAll = kPanels * kPanel<T> / kLanes;
   const T* x[kRows];
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < kRows; ++r) x[r] = p.x + (row + r) * p.x_stride;
@@ -29,54 +54,42 @@ LAYER_INLINE void multiply_tile(const Product<T>& p, std::size_t row, std::size_
 #pragma GCC unroll 8
   for (std::size_t i = 0; i < kPanels; ++i) w[i] = p.panels + (panel + i) * p.depth * kPanel<T>;
   V total[kRows][kAll];
-#pragma GCC unroll 8
-  for (std::size_t r = 0; r < kRows; ++r) {
-#pragma GCC unroll 16
-    for (std::size_t c = 0; c < kAll; ++c) total[r][c] = V{};
-  }
-  for (std::size_t first = 0; first < p.depth; first += kRun) {
-    const std::size_t end = p.depth - first < kRun ? p.depth : first + kRun;
+  sum_run<T, kRows, kPanels, V, kAll>(x, w, 0, p.depth < kRun ? p.depth : kRun, total);
+  for (std::size_t first = kRun; first < p.depth; first += kRun) {
     V sum[kRows][kAll];
-#pragma GCC unroll 8
-    for (std::size_t r = 0; r < kRows; ++r) {
-#pragma GCC unroll 16
-      for (std::size_t c = 0; c < kAll; ++c) sum[r][c] = V{};
-    }
-    for (std::size_t k = first; k < end; ++k) {
-      V factor[kAll];
-#pragma GCC unroll 16
-      for (std::size_t c = 0; c < kAll; ++c) {
-        factor[c] = *reinterpret_cast<const Anywhere*>(w[c / kEach] + k * kPanel<T> + (c % kEach) * kLanes);
-      }
-#pragma GCC unroll 8
-      for (std::size_t r = 0; r < kRows; ++r) {
-        const V value = x[r][k] - V{};  // in all lanes
-#pragma GCC unroll 16
-        for (std::size_t c = 0; c < kAll; ++c) sum[r][c] += value * factor[c];
-      }
-    }
+    sum_run<T, kRows, kPanels, V, kAll>(x, w, first, p.depth - first < kRun ? p.depth : first + kRun, sum);
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16
       for (std::size_t c = 0; c < kAll; ++c) total[r][c] += sum[r][c];
     }
   }
+  const std::size_t at = panel * kPanel<T>;
+  const T* const bias = p.bias + at;
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < kRows; ++r) {
-    T* const y = p.y + (row + r) * p.y_stride;
 #pragma GCC unroll 16
-    for (std::size_t c = 0; c < kAll; ++c) {
-      const std::size_t at = panel * kPanel<T> + c * kLanes;
-      V value = total[r][c] + *reinterpret_cast<const Anywhere*>(p.bias + at);
-      if (at + kLanes <= p.units) {
-        if (p.add) value += *reinterpret_cast<const Anywhere*>(y + at);
-        *reinterpret_cast<Anywhere*>(y + at) = value;
-      } else {
-        for (std::size_t lane = 0; at + lane < p.units && lane < kLanes; ++lane) {
-          y[at + lane] = p.add ? value[lane] + y[at + lane] : value[lane];
-        }
+    for (std::size_t c = 0; c < kAll; ++c)
+      total[r][c] += *reinterpret_cast<const Anywhere*>(bias + c * kLanes);
+  }
+  if (at + kPanels * kPanel<T> <= p.units) {
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kRows; ++r) {
+      T* const y = p.y + (row + r) * p.y_stride + at;
+#pragma GCC unroll 16
+      for (std::size_t c = 0; c < kAll; ++c) {
+        if (p.add) total[r][c] += *reinterpret_cast<const Anywhere*>(y + c * kLanes);
+        *reinterpret_cast<Anywhere*>(y + c * kLanes) = total[r][c];
       }
     }
+    return;
+  }
+  // The last panel reaches beyond the columns that there are.
+  T spare[kRows][kPanels * kPanel<T>];
+  std::memcpy(spare, total, sizeof spare);
+  for (std::size_t r = 0; r < kRows; ++r) {
+    T* const y = p.y + (row + r) * p.y_stride + at;
+    for (std::size_t i = 0; at + i < p.units; ++i) y[i] = p.add ? spare[r][i] + y[i] : spare[r][i];
   }
 }
 
