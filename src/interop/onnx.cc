@@ -70,7 +70,8 @@ std::int64_t columns_wanted(const Model& model, std::string_view name) {
     } else if (node.op == "Gemm" && known) {
       return weights->second.dims[node.integer("transB", 0) != 0 ? 1 : 0];
     } else if (node.op.starts_with("TreeEnsemble")) {
-      for (const auto feature : node.integers("nodes_featureids")) out = std::max(out, feature + 1);
+      for (const auto feature : node.integers("nodes_featureids"))
+        out = std::max(out, std::clamp<std::int64_t>(feature, 0, kColumnsMax) + 1);
     }
   }
   return out;
@@ -119,9 +120,9 @@ Result<Graph> prepare(std::span<const std::byte> bytes) {
         return Error{Errc::unsupported, what + " does not say how large dimension " + std::to_string(i) +
                                             " is: export the model with a fixed one"};
       }
-      if (source.dims[i] > static_cast<std::int64_t>(kColumnsMax)) columns = kColumnsMax + 1;
-      columns *= static_cast<std::size_t>(source.dims[i]);
-      if (columns + graph.columns > kColumnsMax)
+      const bool fits = source.dims[i] <= static_cast<std::int64_t>(kColumnsMax);
+      if (fits) columns *= static_cast<std::size_t>(source.dims[i]);
+      if (!fits || columns + graph.columns > kColumnsMax)
         return Error{Errc::exhausted, "more than " + with_thousands(kColumnsMax) + " columns"};
     }
     graph.columns += columns;

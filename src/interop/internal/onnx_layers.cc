@@ -194,7 +194,7 @@ Result<Outputs> conv(Site& s) {
   auto w = windows_of(s, x, Dims(weights.dims.begin() + 2, weights.dims.end()));
   if (!w) return std::move(w).error();
   const std::int64_t groups = s.node.integer("group", 1), filters = weights.dims[0];
-  if (groups < 1 || filters % groups != 0 || weights.dims[1] * groups != x.dims[1])
+  if (groups < 1 || groups > 65536 || filters % groups != 0 || weights.dims[1] * groups != x.dims[1])
     return s.corrupt("weights " + spell(weights.dims) + " for input " + spell(x.dims));
   const std::size_t channels = static_cast<std::size_t>(weights.dims[1]), windows = volume(w->places),
                     each = channels * volume(w->kernel);
