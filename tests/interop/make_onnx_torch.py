@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Makes the fixtures tests/interop/onnx/torch_*: networks that torch.onnx exported, and what ONNX Runtime says.
+
+    python3 -m venv v && v/bin/pip install torch==2.6.0 onnx==1.23.2 onnxruntime==1.31.1 numpy==2.4.6
+    v/bin/python tests/interop/make_onnx_torch.py tests/interop/onnx
+
+A model that is there already is kept and only run again, for which torch is not needed.
+"""
+import json, pathlib, sys
+import numpy as np
+import onnxruntime as rt
+
+OUT = pathlib.Path(sys.argv[1])
+NAMES = {"torch_mlp": (1e-6, 12), "torch_lstm": (1e-6, 12), "torch_gru": (1e-6, 12), "torch_autoencoder": (1e-5, 12)}
+
+
+def export():
+    import torch
+    from torch import nn
+
+    torch.manual_seed(1)
+
+    class Lstm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c = nn.Conv1d(1, 4, 3, padding=1)
+            self.l = nn.LSTM(4, 5, batch_first=True, bidirectional=True)
+            self.o = nn.Linear(10, 1)
+
+        def forward(self, x):
+            x = nn.functional.max_pool1d(torch.relu(self.c(x.unsqueeze(1))), 2)
+            y, _ = self.l(x.transpose(1, 2))
+            return torch.sigmoid(self.o(y[:, -1]))
+
+    class Gru(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.l = nn.GRU(3, 4, num_layers=2, batch_first=True)
+            self.o = nn.Linear(4, 3)
+
+        def forward(self, x):
+            _, h = self.l(x.reshape(-1, 4, 3))
+            return torch.softmax(self.o(h[-1]), 1)
+
+    mlp = nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 4),
+                        nn.LeakyReLU(), nn.LayerNorm(4), nn.Linear(4, 1), nn.Sigmoid())
+    copy = nn.Sequential(nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 12))
+    for name, model in zip(NAMES, (mlp, Lstm(), Gru(), copy)):
+        if name == "torch_mlp":  # so that its normalisation has seen something
+            model.train()
+            for _ in range(20):
+                model(torch.randn(64, 12) * 2 + 1)
+        model.eval()
+        (OUT / name).mkdir(parents=True, exist_ok=True)
+        torch.onnx.export(model, torch.randn(2, 12), str(OUT / name / "model.onnx"), input_names=["features"],
+                          output_names=["out"], dynamic_axes={"features": {0: "rows"}, "out": {0: "rows"}},
+                          opset_version=17, dynamo=False)
+
+
+if not all((OUT / name / "model.onnx").exists() for name in NAMES):
+    export()
+options = rt.SessionOptions()
+options.intra_op_num_threads = 1
+random = np.random.default_rng(7)
+for name, (tolerance, columns) in NAMES.items():
+    rows = random.normal(size=(24, columns)).astype(np.float32) * 2
+    rows[0] = 0
+    run = rt.InferenceSession(str(OUT / name / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    scores = np.concatenate([run.run(None, {"features": row[None]})[0] for row in rows])
+    (OUT / name / "expected.json").write_text(json.dumps({
+        "library": f"onnxruntime {rt.__version__}, model by torch.onnx of PyTorch 2.6.0", "what": name, "how": "only",
+        "tolerance": tolerance, "rows": rows.astype(float).tolist(), "scores": scores.astype(float).tolist()},
+        separators=(",", ":")) + "\n")
