@@ -299,8 +299,8 @@ Result<Artefact> read_safetensors(std::span<const std::byte> bytes, const TorchO
   std::uint64_t total = 0;  // bytes of tensors so far, of which there are no more than in the file
   for (const auto& [name, value] : header.items()) {
     if (name == "__metadata__") continue;
-    const auto get = [&](const char* key) {
-      return value.is_object() ? value.value(key, nlohmann::json()) : nlohmann::json();
+    const auto get = [&tensor_of = value](const char* key) {
+      return tensor_of.is_object() ? tensor_of.value(key, nlohmann::json()) : nlohmann::json();
     };
     const auto dtype = get("dtype"), shape = get("shape"), offsets = get("data_offsets");
     const auto is_size = [](const nlohmann::json& number) { return number.is_number_unsigned(); };
