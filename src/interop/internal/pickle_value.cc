@@ -12,8 +12,6 @@
 namespace nidus::interop::internal {
 namespace {
 
-const PickleNode kNothing;
-
 template <class T>
 T load(const std::byte* from, bool swapped) {
   std::array<std::byte, sizeof(T)> bytes;
