@@ -26,6 +26,8 @@ struct Artefact {
     other,      // something that is no part of a detector; `origin` says what
   };
 
+  struct Member;
+
   Kind kind = Kind::other;
   std::string origin;  // what wrote it and what it is there: "scikit-learn 1.6.1 RandomForestClassifier"
 
@@ -33,7 +35,7 @@ struct Artefact {
   std::shared_ptr<const model::Transform> transform;
   std::vector<std::string> texts;
   std::vector<double> numbers;
-  std::vector<std::pair<std::string, Artefact>> members;
+  std::vector<Member> members;
 
   // Of models and transforms, as far as the file tells. Columns of a model: as many as it has inputs, or
   // none; numeric ones without names (empty) where only their number or vocabularies are known.
@@ -54,6 +56,11 @@ struct Artefact {
   Artefact& operator=(const Artefact& other);
   Artefact& operator=(Artefact&& other) noexcept;
   ~Artefact();
+};
+
+struct Artefact::Member {
+  std::string name;
+  Artefact artefact;
 };
 
 }  // namespace nidus::interop

@@ -78,7 +78,9 @@ TEST_P(OnnxFixture, IsTheSameAsAModelFileOfOurs) {
     broken[at] = static_cast<char>(broken[at] ^ 0x24);
     const auto refused =
         model::parse_model(bytes_of(broken));  // or the note, or a name, which may be anything
-    if (!refused) EXPECT_FALSE(refused.error().message.empty());
+    if (!refused) {
+      EXPECT_FALSE(refused.error().message.empty());
+    }
   }
 }
 

@@ -133,12 +133,12 @@ TEST(SklearnBundle, TellsItsParts) {
   ASSERT_TRUE(read) << read.error().message;
   ASSERT_EQ(read->kind, Artefact::Kind::bundle);
   ASSERT_EQ(read->members.size(), 5u);
-  EXPECT_EQ(read->members[0].first, "model");
-  EXPECT_THAT(read->members[0].second.classes, ElementsAre("0", "1"));
-  EXPECT_EQ(read->members[1].second.kind, Artefact::Kind::transform);
-  EXPECT_THAT(read->members[2].second.texts, ElementsAre(" Flow Duration", "b", "c", "d", "e"));
-  EXPECT_THAT(read->members[3].second.numbers, ElementsAre(0.4));
-  EXPECT_THAT(read->members[4].second.texts, ElementsAre("BENIGN", "DoS", "Probe"));
+  EXPECT_EQ(read->members[0].name, "model");
+  EXPECT_THAT(read->members[0].artefact.classes, ElementsAre("0", "1"));
+  EXPECT_EQ(read->members[1].artefact.kind, Artefact::Kind::transform);
+  EXPECT_THAT(read->members[2].artefact.texts, ElementsAre(" Flow Duration", "b", "c", "d", "e"));
+  EXPECT_THAT(read->members[3].artefact.numbers, ElementsAre(0.4));
+  EXPECT_THAT(read->members[4].artefact.texts, ElementsAre("BENIGN", "DoS", "Probe"));
 }
 
 TEST(SklearnArtefact, ClassesAndThresholdsAreTold) {

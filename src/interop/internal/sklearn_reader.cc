@@ -309,7 +309,7 @@ Result<Artefact> SklearnReader::read(const PickleValue& value) {
       left.notes.push_back(member.error().message);
       member = std::move(left);
     }
-    out.members.emplace_back(key.value_or("an entry without a name"), std::move(*member));
+    out.members.push_back({std::string(key.value_or("an entry without a name")), std::move(*member)});
   }
   return out;
 }
