@@ -48,14 +48,6 @@ struct Artefact {
   // What a person should know before trusting the scores: "trained with early stopping; all 120 trees are
   // used".
   std::vector<std::string> notes;
-
-  // Defined elsewhere: clang 14 looks into the vector of members before this type is complete.
-  Artefact();
-  Artefact(const Artefact& other);
-  Artefact(Artefact&& other) noexcept;
-  Artefact& operator=(const Artefact& other);
-  Artefact& operator=(Artefact&& other) noexcept;
-  ~Artefact();
 };
 
 struct Artefact::Member {
