@@ -129,7 +129,9 @@ struct Stranger {
       made.base.resize(next<std::uint32_t>());
       for (auto& margin : made.base) margin = next<float>();
       made.groups = array<std::uint32_t>(2);
-      if (version >= 3) EXPECT_EQ(next<std::uint8_t>(), 0);  // scores are probabilities, in our files
+      if (version >= 3) {
+        EXPECT_EQ(next<std::uint8_t>(), 0);  // scores are probabilities, in our files
+      }
     }
     if (made.kind == 3) {
       made.steps.resize(next<std::uint32_t>());
