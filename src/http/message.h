@@ -1,0 +1,123 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+// What a client asks and what it is answered, free of sockets (RFC 9110).
+namespace nidus::http {
+
+enum class Method : std::uint8_t { get, head, post, put, patch, remove, options, other };
+std::string_view name_of(Method method);
+
+// Who sent a request. An IPv4 address is held as IPv4-mapped IPv6.
+struct Peer {
+  std::array<std::uint8_t, 16> address{};
+  std::uint16_t port = 0;
+  bool encrypted = false;
+  // Of the certificate that the client showed and we verified: its subject's common name. Empty without one.
+  std::string certificate;
+
+  std::string address_text() const;
+};
+
+// Whom the guard of the server took the caller for; filled before a handler runs.
+struct Caller {
+  std::string name;  // of the key or token: for logs; empty if anonymous
+  std::uint32_t scopes = 0;
+};
+
+// One request whose header has been read. Views live as long as the request. Header names compare without
+// case; a header that stands several times is one value, joined by ", ".
+struct Request {
+  Method method = Method::get;
+  std::string_view target;  // as sent: "/predict?explain=3"
+  std::string_view path;    // up to the question mark, as sent
+  Peer peer;
+  Caller caller;
+  std::string_view id;    // unique in this process and its log; every error carries it
+  std::string_view body;  // whole, for handlers of whole bodies; else empty
+  std::optional<std::uint64_t> content_length;
+  std::chrono::steady_clock::time_point arrived;  // when its first byte was read
+
+  // Empty if it was not sent.
+  std::string_view header(std::string_view name) const;
+  // "application/json": in lower case, without parameters.
+  std::string_view content_type() const;
+  // What stands for {name} in the route's pattern, percent-decoded.
+  std::string_view parameter(std::string_view name) const;
+  // Percent-decoded. Nothing if it was not sent; empty if it has no value. The first of equals counts.
+  std::optional<std::string> query(std::string_view name) const;
+
+  std::vector<std::pair<std::string_view, std::string_view>> headers;
+  std::vector<std::pair<std::string_view, std::string>> parameters;
+};
+
+// A whole answer. Content-Length, Date and the headers of security are added by the server. A header value
+// with a control character in it is a bug of ours (CHECK): values out of requests are not to be put there.
+struct Response {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+// An RFC 9457 problem with the members that clients of older services read: `error` and `detail` say the
+// same. `extras` is JSON members to be added, without braces: "\"missing_features\":[\"Flow Duration\"]".
+Response problem(int status, std::string_view detail, std::string_view request_id,
+                 std::string_view extras = {});
+std::string_view reason_of(int status);  // "Not Found"
+
+// The duty to answer one request. Movable; may be used from any thread, once. If it is destroyed without an
+// answer, the answer is 500.
+class Responder {
+ public:
+  struct Impl;
+  explicit Responder(std::shared_ptr<Impl> impl);
+  Responder(Responder&&) noexcept;
+  Responder& operator=(Responder&&) noexcept;
+  ~Responder();
+
+  void send(Response response);
+  // The client hung up: whatever it costs to answer is wasted.
+  bool gone() const;
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+// The body of a request piece by piece, for a handler on a thread of its own.
+class BodyReader {
+ public:
+  virtual ~BodyReader() = default;
+  // Waits for further bytes; none at the end. They live until the next call. Errc::exhausted if the body is
+  // larger than its route allows or comes too slowly, Errc::io if the client hung up, Errc::corrupt if the
+  // framing is broken.
+  virtual Result<std::span<const std::byte>> read() = 0;
+};
+
+// The answer to a request piece by piece. Begun by begin(); before that, `send` answers in one.
+class BodyWriter {
+ public:
+  virtual ~BodyWriter() = default;
+  virtual void send(Response response) = 0;
+  // Sends status and headers of `head`, whose body must be empty. The body is sent in chunks.
+  virtual Result<void> begin(Response head) = 0;
+  // Waits while the client is slow. Errc::io if it hung up or was too slow.
+  virtual Result<void> write(std::string_view bytes) = 0;
+  // Without it the answer is cut off, so that the client knows that it is not whole.
+  virtual Result<void> end() = 0;
+  virtual bool gone() const = 0;
+};
+
+}  // namespace nidus::http
