@@ -24,6 +24,8 @@ using Handler = std::function<void(const Request&, Responder)>;
 // read to its end.
 using StreamHandler = std::function<void(const Request&, BodyReader&, BodyWriter&)>;
 
+// A route of `get` also takes HEAD; OPTIONS is answered for every path. A path of fixed words comes before
+// one with names.
 struct Route {
   Method method = Method::get;
   // "/api/v1/detectors/{name}/activate": a name in braces takes one segment. Also what metrics call the
@@ -31,8 +33,8 @@ struct Route {
   std::string pattern;
   // Beyond it 413.
   std::uint64_t body_bytes_max = 0;
-  // What a body may be, as content types in lower case; "multipart/*" takes all of a kind. Another is 415.
-  // Empty: anything.
+  // What a body may be, as content types in lower case; "multipart/*" takes all of a kind. Another is 415; a
+  // request that does not say, or has no body, passes. Empty: anything.
   std::vector<std::string> content_types;
   std::variant<Handler, StreamHandler> handler;
   // The caller's, for the guard: which scopes are needed, and what a request costs.
@@ -44,8 +46,9 @@ struct Route {
 // not block. Fills request.caller, or refuses with an answer.
 using Guard = std::function<std::optional<Response>(Request& request, const Route& route)>;
 
-// Told once about each answered request, on the thread that answered it; must not block. `route` is null
-// where there was none.
+// Told once about each request that was answered, also by the server itself, on the thread that answered it;
+// must not block. `route` is null where there was none; what could not be read as a request has an empty
+// target.
 struct Exchange {
   const Route* route = nullptr;
   int status = 0;                             // 0: the client hung up before an answer
@@ -77,8 +80,10 @@ struct ServerOptions {
 
   std::chrono::milliseconds header_time = std::chrono::seconds(10);  // from the first byte to the last
   std::chrono::milliseconds idle_time = std::chrono::seconds(60);    // between requests
-  // A body, and the reading of an answer, must move at least this fast after five seconds of grace.
+  // A body, and the reading of an answer, must move at least this fast after a time of grace. Only time that
+  // we wait for the client counts.
   std::uint64_t bytes_per_second_min = 1000;
+  std::chrono::milliseconds grace = std::chrono::seconds(5);
   std::chrono::milliseconds handler_time = std::chrono::seconds(60);  // of handlers of whole bodies; then 503
 
   // Sent with each answer, beside those that every answer has.
@@ -101,11 +106,13 @@ struct ServerCounts {
 // closed: Content-Length with Transfer-Encoding, two lengths that differ, another coding than chunked, spaces
 // before a colon, folded lines, bare line feeds.
 //
+// Deadlines are kept to a tenth of a second. From start() on, the process ignores SIGPIPE.
+//
 // Thread-safe after start().
 class Server {
  public:
-  // Errc::invalid if two routes take the same requests; Errc::io if the address cannot be bound or a
-  // certificate not be read.
+  // Errc::invalid if two routes take the same requests or an option makes no sense; Errc::io if the address
+  // cannot be bound; those of a certificate that cannot be read or used.
   static Result<Server> start(ServerOptions options, std::vector<Route> routes, Guard guard,
                               Observer observer);
 
@@ -120,7 +127,8 @@ class Server {
   Result<void> reload_certificates();
 
   // Takes no more connections, answers what is under way, says "Connection: close", and returns when all are
-  // closed or the time is over; what is open then is cut. True if nothing was cut.
+  // closed or the time is over; what is open then is cut. True if nothing was cut. Waits for stream handlers,
+  // whose reads and writes fail then, to return. Not to be called by a handler.
   bool stop(std::chrono::milliseconds patience);
 
  private:
@@ -129,9 +137,9 @@ class Server {
   std::unique_ptr<Impl> impl_;
 };
 
-// To be called by a handler on the thread that runs it: runs `task` on that thread once every request that
-// had arrived by now was handed to its handler. What arrived together can so be worked on together, and
-// nothing ever waits for what has not arrived.
+// To be called by a handler of whole bodies on the thread that runs it: runs `task` on that thread, after the
+// handlers of all requests that were found with this one. What arrived together can so be worked on together,
+// and nothing ever waits for what has not arrived. `task` may call after_arrived() itself.
 void after_arrived(std::function<void()> task);
 
 }  // namespace nidus::http

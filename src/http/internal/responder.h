@@ -1,0 +1,18 @@
+#pragma once
+
+#include "http/message.h"
+
+namespace nidus::http {
+
+// Where answers go. Both may be called from any thread.
+class Responder::Impl {
+ public:
+  // Called once for each Responder.
+  virtual void answer(Response&& response) = 0;
+  virtual bool gone() const = 0;
+
+ protected:
+  ~Impl() = default;
+};
+
+}  // namespace nidus::http
