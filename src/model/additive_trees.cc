@@ -88,8 +88,7 @@ Result<AdditiveTrees> AdditiveTrees::load(internal::FileReader& in) {
   parts.kind = in.text();
   parts.link = static_cast<Link>(in.u8());
   parts.factor = in.f64();
-  parts.base.resize(in.count(8));
-  for (double& base : parts.base) base = in.f64();
+  parts.base = in.reals();
   parts.groups = in.optional_array<std::uint32_t>();
   if (!in.ok()) return in.error();
   auto trees = TreeSet::load(in);
@@ -102,8 +101,7 @@ void AdditiveTrees::save(internal::FileWriter& out) const {
   out.text(parts_.kind);
   out.u8(static_cast<std::uint8_t>(parts_.link));
   out.f64(parts_.factor);
-  out.u32(static_cast<std::uint32_t>(parts_.base.size()));
-  for (const double base : parts_.base) out.f64(base);
+  out.reals(parts_.base);
   out.optional_array(parts_.groups);
   trees_.save(out);
 }

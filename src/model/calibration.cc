@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "model/internal/model_stream.h"
+#include "model/internal/wide_rows.h"
 
 namespace nidus::model {
 namespace {
@@ -216,8 +217,8 @@ void Stack::score_wide(std::span<const double> rows, std::size_t count, std::spa
 }
 
 void Stack::score(std::span<const float> rows, std::size_t count, std::span<double> scores) const {
-  const std::vector<double> wide(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count * inputs()));
-  score_wide(wide, count, scores);
+  internal::score_widened(rows, count, inputs(), outputs(), scores,
+                          [&](auto wide, std::size_t some, auto to) { score_wide(wide, some, to); });
 }
 
 std::string Stack::describe() const {

@@ -22,17 +22,6 @@ bool all_finite(const std::vector<double>& values) {
   return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
 }
 
-void write(FileWriter& out, const std::vector<double>& values) {
-  out.u32(static_cast<std::uint32_t>(values.size()));
-  for (const double value : values) out.f64(value);
-}
-
-std::vector<double> read(FileReader& in) {
-  std::vector<double> out(in.count(8));
-  for (double& value : out) value = in.f64();
-  return out;
-}
-
 Error bad(const char* what) { return {Errc::corrupt, what}; }
 
 class Recoder final : public Transform {
@@ -73,8 +62,8 @@ class Recoder final : public Transform {
       out.u8(static_cast<std::uint8_t>((column.keep_missing ? 1 : 0) | (column.keep_other ? 2 : 0)));
       out.f64(column.missing);
       out.f64(column.other);
-      write(out, column.from);
-      write(out, column.to);
+      out.reals(column.from);
+      out.reals(column.to);
     }
   }
 
@@ -89,8 +78,8 @@ class Recoder final : public Transform {
       column.keep_other = (keeps & 2) != 0;
       column.missing = in.f64();
       column.other = in.f64();
-      column.from = read(in);
-      column.to = read(in);
+      column.from = in.reals();
+      column.to = in.reals();
       if (!in.ok()) return in.error();
     }
     return make_recodings(inputs, std::move(columns));
@@ -193,16 +182,16 @@ class LinearTransform final : public Transform {
 
   void save(FileWriter& out) const override {
     out.tag(TransformTag::linear);
-    write(out, linear_.mean);
-    write(out, linear_.matrix);
-    write(out, linear_.scale);
+    out.reals(linear_.mean);
+    out.reals(linear_.matrix);
+    out.reals(linear_.scale);
   }
 
   static Made load(FileReader& in) {
     Linear linear;
-    linear.mean = read(in);
-    linear.matrix = read(in);
-    linear.scale = read(in);
+    linear.mean = in.reals();
+    linear.matrix = in.reals();
+    linear.scale = in.reals();
     if (!in.ok()) return in.error();
     return make_linear(std::move(linear));
   }
@@ -296,13 +285,13 @@ class PowerTransform final : public Transform {
   void save(FileWriter& out) const override {
     out.tag(TransformTag::power);
     out.u8(power_.box_cox ? 1 : 0);
-    write(out, power_.lambdas);
+    out.reals(power_.lambdas);
   }
 
   static Made load(FileReader& in) {
     Power power;
     const auto method = in.u8();
-    power.lambdas = read(in);
+    power.lambdas = in.reals();
     if (!in.ok()) return in.error();
     if (method > 1) return in.fail("powers by a method that this version does not know");
     power.box_cox = method == 1;
@@ -412,16 +401,16 @@ class QuantileTransform final : public Transform {
     out.tag(TransformTag::quantiles);
     out.u32(static_cast<std::uint32_t>(parts_.columns));
     out.u8(parts_.normal ? 1 : 0);
-    write(out, parts_.shares);
-    write(out, parts_.quantiles);
+    out.reals(parts_.shares);
+    out.reals(parts_.quantiles);
   }
 
   static Made load(FileReader& in) {
     Quantiles parts;
     parts.columns = in.u32();
     const auto normal = in.u8();
-    parts.shares = read(in);
-    parts.quantiles = read(in);
+    parts.shares = in.reals();
+    parts.quantiles = in.reals();
     if (!in.ok()) return in.error();
     if (normal > 1) return in.fail("quantiles of a form that this version does not know");
     parts.normal = normal == 1;

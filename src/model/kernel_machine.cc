@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "model/internal/model_stream.h"
+#include "model/internal/wide_rows.h"
 
 namespace nidus::model {
 namespace {
@@ -104,8 +105,7 @@ Result<KernelMachine> KernelMachine::load(internal::FileReader& in) {
   for (auto& count : parts.counts) count = in.u32();
   for (auto* const values :
        {&parts.vectors, &parts.coefficients, &parts.intercepts, &parts.curve_a, &parts.curve_b}) {
-    values->resize(in.count(8));
-    for (double& value : *values) value = in.f64();
+    *values = in.reals();
   }
   if (!in.ok()) return in.error();
   auto made = make(std::move(parts));
@@ -124,8 +124,7 @@ void KernelMachine::save(internal::FileWriter& out) const {
   for (const auto count : parts_.counts) out.u32(count);
   for (const auto* const values :
        {&parts_.vectors, &parts_.coefficients, &parts_.intercepts, &parts_.curve_a, &parts_.curve_b}) {
-    out.u32(static_cast<std::uint32_t>(values->size()));
-    for (const double value : *values) out.f64(value);
+    out.reals(*values);
   }
 }
 
@@ -207,8 +206,8 @@ void KernelMachine::score_wide(std::span<const double> rows, std::size_t count,
 }
 
 void KernelMachine::score(std::span<const float> rows, std::size_t count, std::span<double> scores) const {
-  const std::vector<double> wide(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count * inputs()));
-  score_wide(wide, count, scores);
+  internal::score_widened(rows, count, inputs(), outputs(), scores,
+                          [&](auto wide, std::size_t some, auto to) { score_wide(wide, some, to); });
 }
 
 std::string KernelMachine::describe() const {

@@ -80,6 +80,11 @@ void FileWriter::text(std::string_view value) {
   description_ += value;
 }
 
+void FileWriter::reals(std::span<const double> values) {
+  u32(static_cast<std::uint32_t>(values.size()));
+  for (const double value : values) f64(value);
+}
+
 void FileWriter::add(Element element, std::span<const std::byte> bytes) {
   sections_.push_back({element, bytes});
   u32(static_cast<std::uint32_t>(sections_.size()));  // the description itself is section 0
@@ -216,6 +221,12 @@ std::uint32_t FileReader::peek_u32() {
   const auto value = u32();
   if (!failed_) position_ = before;
   return value;
+}
+
+std::vector<double> FileReader::reals() {
+  std::vector<double> values(count(sizeof(double)));
+  for (double& value : values) value = f64();
+  return values;
 }
 
 std::string FileReader::text() {

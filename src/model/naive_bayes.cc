@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "model/internal/model_stream.h"
+#include "model/internal/wide_rows.h"
 
 namespace nidus::model {
 namespace {
@@ -44,8 +45,7 @@ Result<NaiveBayes> NaiveBayes::make(Parts parts) {
 Result<NaiveBayes> NaiveBayes::load(internal::FileReader& in) {
   Parts parts;
   for (auto* const values : {&parts.priors, &parts.means, &parts.variances}) {
-    values->resize(in.count(8));
-    for (double& value : *values) value = in.f64();
+    *values = in.reals();
   }
   if (!in.ok()) return in.error();
   auto made = make(std::move(parts));
@@ -56,8 +56,7 @@ Result<NaiveBayes> NaiveBayes::load(internal::FileReader& in) {
 void NaiveBayes::save(internal::FileWriter& out) const {
   out.tag(internal::ModelTag::naive_bayes);
   for (const auto* const values : {&parts_.priors, &parts_.means, &parts_.variances}) {
-    out.u32(static_cast<std::uint32_t>(values->size()));
-    for (const double value : *values) out.f64(value);
+    out.reals(*values);
   }
 }
 
@@ -86,8 +85,8 @@ void NaiveBayes::score_wide(std::span<const double> rows, std::size_t count, std
 }
 
 void NaiveBayes::score(std::span<const float> rows, std::size_t count, std::span<double> scores) const {
-  const std::vector<double> wide(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count * inputs()));
-  score_wide(wide, count, scores);
+  internal::score_widened(rows, count, inputs(), outputs(), scores,
+                          [&](auto wide, std::size_t some, auto to) { score_wide(wide, some, to); });
 }
 
 std::string NaiveBayes::describe() const {

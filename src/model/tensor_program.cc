@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "model/internal/model_stream.h"
 #include "model/internal/tensor_kernels.h"
+#include "model/internal/wide_rows.h"
 
 namespace nidus::model {
 namespace {
@@ -303,8 +304,8 @@ void TensorModel::save(internal::FileWriter& out) const {
 }
 
 void TensorModel::score(std::span<const float> rows, std::size_t count, std::span<double> scores) const {
-  const std::vector<double> wide(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count * inputs()));
-  program_.run(wide, count, scores);
+  internal::score_widened(rows, count, inputs(), outputs(), scores,
+                          [&](auto wide, std::size_t some, auto to) { program_.run(wide, some, to); });
 }
 
 void TensorModel::score_wide(std::span<const double> rows, std::size_t count,

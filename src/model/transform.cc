@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "model/internal/columns_stream.h"
 #include "model/internal/model_stream.h"
+#include "model/internal/wide_rows.h"
 #include "model/tensor_program.h"
 
 namespace nidus::model {
@@ -353,14 +354,8 @@ void TransformedModel::score_wide(std::span<const double> rows, std::size_t coun
 }
 
 void TransformedModel::score(std::span<const float> rows, std::size_t count, std::span<double> scores) const {
-  const std::size_t width = inputs(), each = outputs();
-  CHECK(rows.size() >= count * width && scores.size() >= count * each);
-  std::vector<double> wide(std::min(count, kBlock) * width);
-  for (std::size_t first = 0; first < count; first += kBlock) {
-    const std::size_t some = std::min(kBlock, count - first);
-    std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(first * width), some * width, wide.begin());
-    score_wide(std::span(wide).first(some * width), some, scores.subspan(first * each, some * each));
-  }
+  internal::score_widened(rows, count, inputs(), outputs(), scores,
+                          [&](auto wide, std::size_t some, auto to) { score_wide(wide, some, to); });
 }
 
 std::string TransformedModel::describe() const {

@@ -69,6 +69,7 @@ class FileWriter {
   void f32(float value);
   void f64(double value);
   void text(std::string_view value);
+  void reals(std::span<const double> values);  // their number, then each
   void tag(ModelTag value) { u32(static_cast<std::uint32_t>(value)); }
   void tag(TransformTag value) { u32(static_cast<std::uint32_t>(value)); }
 
@@ -113,6 +114,7 @@ class FileReader {
   float f32();
   double f64();
   std::string text();
+  std::vector<double> reals();
   // A count of things that take at least `bytes_each` of the description: fails when there is no room for
   // them.
   std::size_t count(std::size_t bytes_each);
