@@ -2,6 +2,8 @@
 #
 # Declares the library nidus::NAME from the sources of this folder. COLD sources, and tests, are optimised less in
 # a release, which halves the time that the largest of them take to compile: a person waits for the first ./run.
+# With NIDUS_FIRST_BUILD several COLD sources are compiled as one, and the standard headers once for all modules:
+# names in their unnamed namespaces must differ within a module.
 # USES names the modules it may include, which is linked by the linker and checked by the test NAME.layers. Each
 # *_test.cc goes into one program NAME_test, each *_bench.cc into NAME_bench. Each *_fuzz.cc becomes a libFuzzer
 # target where NIDUS_FUZZ is on, and always a test that replays tests/corpus/TARGET/*.
@@ -29,28 +31,38 @@ endif()
 
 function(nidus_module name)
   cmake_parse_arguments(M "" "" "SOURCES;COLD;USES;LIBRARIES;TESTS;BENCHES;FUZZES" ${ARGN})
-  add_library(nidus_${name} STATIC ${M_SOURCES} ${M_COLD})
-  set_source_files_properties(${M_COLD} ${M_TESTS} PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O1>")
-  add_library(nidus::${name} ALIAS nidus_${name})
-  target_include_directories(nidus_${name} PUBLIC ${nidus_root}/src)
   set(used "")
   foreach(module ${M_USES})
     list(APPEND used nidus::${module})
   endforeach()
-  target_link_libraries(nidus_${name} PUBLIC ${used} ${M_LIBRARIES} PRIVATE nidus_flags)
-  # A person waits for the first ./run, and half of it went into reading these again for each source. A compiler
-  # cache does better without.
-  if(NOT CCACHE)
-    target_precompile_headers(nidus_${name} PRIVATE
-      <algorithm> <array> <cmath> <cstdint> <cstring> <filesystem> <functional> <limits> <map> <memory> <optional>
-      <span> <string> <string_view> <utility> <variant> <vector> <fmt/format.h>)
+  add_library(nidus_${name} STATIC ${M_SOURCES})
+  add_library(nidus::${name} ALIAS nidus_${name})
+  set(parts nidus_${name})
+  if(M_COLD)
+    add_library(nidus_${name}_cold OBJECT ${M_COLD})
+    target_compile_options(nidus_${name}_cold PRIVATE $<$<CONFIG:Release>:-O1> $<$<BOOL:${NIDUS_FIRST_BUILD}>:-w>)
+    set_target_properties(nidus_${name}_cold PROPERTIES UNITY_BUILD ${NIDUS_FIRST_BUILD} UNITY_BUILD_BATCH_SIZE 10)
+    target_sources(nidus_${name} PRIVATE $<TARGET_OBJECTS:nidus_${name}_cold>)
+    list(APPEND parts nidus_${name}_cold)
   endif()
+  foreach(part ${parts})
+    target_include_directories(${part} PUBLIC ${nidus_root}/src)
+    target_link_libraries(${part} PUBLIC ${used} ${M_LIBRARIES} PRIVATE nidus_flags)
+    if(NIDUS_FIRST_BUILD AND NOT part STREQUAL nidus_base)
+      target_precompile_headers(${part} REUSE_FROM nidus_base)
+    elseif(NIDUS_FIRST_BUILD)
+      target_precompile_headers(nidus_base PRIVATE
+        <algorithm> <array> <cmath> <cstdint> <cstring> <filesystem> <functional> <limits> <map> <memory> <optional>
+        <span> <string> <string_view> <utility> <variant> <vector> <fmt/format.h>)
+    endif()
+  endforeach()
 
   if(NIDUS_TESTS)
     add_test(NAME ${name}.layers
       COMMAND ${CMAKE_COMMAND} -DMODULE=${name} "-DUSES=${M_USES}" -DFOLDER=${CMAKE_CURRENT_SOURCE_DIR}
               -P ${nidus_root}/cmake/check_layers.cmake)
     if(M_TESTS)
+      set_source_files_properties(${M_TESTS} PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O1>")
       add_executable(${name}_test ${M_TESTS})
       target_link_libraries(${name}_test PRIVATE nidus::${name} nidus_flags GTest::gmock GTest::gtest_main)
       target_compile_definitions(${name}_test PRIVATE NIDUS_SOURCE_DIR="${nidus_root}")

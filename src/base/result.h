@@ -1,9 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <new>
 #include <string>
+#include <type_traits>
 #include <utility>
-#include <variant>
 
 #include "base/check.h"
 
@@ -28,27 +29,36 @@ struct Error {
   Error within(const std::string& noun) && { return {code, noun + ": " + message}; }
 };
 
-// A T or an Error, with the member names of C++23's std::expected so that it can become one.
+// A T or an Error, with the member names of C++23's std::expected so that it can become one. Written out
+// rather than made of std::variant, which costs each source that uses it a good part of its compile time.
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit by design
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit by design
+  Result(T value) : value_(std::move(value)), ok_(true) {}       // NOLINT: implicit by design
+  Result(Error error) : error_(std::move(error)), ok_(false) {}  // NOLINT: implicit by design
+  Result(const Result& other) requires std::is_copy_constructible_v<T> { take(other); }
+  Result(Result&& other) noexcept { take(std::move(other)); }
+  Result& operator=(Result other) noexcept {
+    drop();
+    take(std::move(other));
+    return *this;
+  }
+  ~Result() { drop(); }
 
-  bool has_value() const { return state_.index() == 0; }
-  explicit operator bool() const { return has_value(); }
+  bool has_value() const { return ok_; }
+  explicit operator bool() const { return ok_; }
 
   T& value() & {
-    CHECK(has_value());
-    return std::get<0>(state_);
+    CHECK(ok_);
+    return value_;
   }
   const T& value() const& {
-    CHECK(has_value());
-    return std::get<0>(state_);
+    CHECK(ok_);
+    return value_;
   }
   T&& value() && {
-    CHECK(has_value());
-    return std::get<0>(std::move(state_));
+    CHECK(ok_);
+    return std::move(value_);
   }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
@@ -57,20 +67,41 @@ class [[nodiscard]] Result {
   const T* operator->() const { return &value(); }
 
   Error& error() & {
-    CHECK(!has_value());
-    return std::get<1>(state_);
+    CHECK(!ok_);
+    return error_;
   }
   const Error& error() const& {
-    CHECK(!has_value());
-    return std::get<1>(state_);
+    CHECK(!ok_);
+    return error_;
   }
   Error&& error() && {
-    CHECK(!has_value());
-    return std::get<1>(std::move(state_));
+    CHECK(!ok_);
+    return std::move(error_);
   }
 
  private:
-  std::variant<T, Error> state_;
+  template <class Other>
+  void take(Other&& other) {
+    ok_ = other.ok_;
+    if (ok_) {
+      new (&value_) T(std::forward<Other>(other).value_);
+    } else {
+      new (&error_) Error(std::forward<Other>(other).error_);
+    }
+  }
+  void drop() {
+    if (ok_) {
+      value_.~T();
+    } else {
+      error_.~Error();
+    }
+  }
+
+  union {
+    T value_;
+    Error error_;
+  };
+  bool ok_;
 };
 
 // Success without a value, or an Error.

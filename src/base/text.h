@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -8,6 +9,11 @@
 #include <vector>
 
 namespace nidus {
+
+// The same bytes as text, whatever they are.
+inline std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 // Without leading and trailing blanks, tabs, CR and LF.
 std::string_view trim(std::string_view text);

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using interop::Artefact;
-using Facts = std::vector<std::pair<std::string, std::string>>;
+using FactList = std::vector<std::pair<std::string, std::string>>;
 
 constexpr std::size_t kMembersShown = 64;
 
@@ -59,7 +59,7 @@ std::string in_short(const Artefact& artefact) {
   return out;
 }
 
-void describe(const Artefact& artefact, const std::string& prefix, Facts& facts) {
+void describe(const Artefact& artefact, const std::string& prefix, FactList& facts) {
   const auto add = [&](const std::string& key, std::string value) {
     facts.emplace_back(prefix + key, std::move(value));
   };
@@ -109,7 +109,7 @@ void describe(const Artefact& artefact, const std::string& prefix, Facts& facts)
 }
 
 // What files together would become.
-void describe_detector(const std::string& path, Facts& facts) {
+void describe_detector(const std::string& path, FactList& facts) {
   const fs::path file = path;
   const auto imported = interop::import_detector(std::span(&file, 1), {});
   if (!imported) {
@@ -126,7 +126,7 @@ void describe_detector(const std::string& path, Facts& facts) {
 
 }  // namespace
 
-int inspect_foreign(const std::string& path, Facts& facts) {
+int inspect_foreign(const std::string& path, FactList& facts) {
   std::error_code ec;
   int status = kFine;
   if (fs::is_directory(path, ec)) {

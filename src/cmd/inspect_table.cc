@@ -22,7 +22,7 @@ namespace {
 // Labels shown to a person; JSON has them all.
 constexpr std::size_t kLabelsShown = 40;
 
-struct Facts {
+struct TableFacts {
   data::Inspection table;
   std::string metered_as;
   std::size_t flow_features = 0, texts = 0;
@@ -68,7 +68,7 @@ std::string content_text(const data::ColumnFacts& column) {
   return fmt::format("{} to {}", column.smallest, column.largest);
 }
 
-std::string to_text(const Facts& facts) {
+std::string to_text(const TableFacts& facts) {
   const data::Inspection& table = facts.table;
   const data::TableReport& report = table.report;
   std::string out = line_text("kind", "table");
@@ -107,7 +107,7 @@ std::string to_text(const Facts& facts) {
   return out;
 }
 
-void to_json(const Facts& facts, std::string& out) {
+void to_json(const TableFacts& facts, std::string& out) {
   const data::Inspection& table = facts.table;
   const data::TableReport& report = table.report;
   JsonWriter json(out);
@@ -189,7 +189,7 @@ int inspect_table(const std::string& path, bool as_json, std::string& out) {
   });
   if (interrupted()) return kInterrupted;
   if (!inspection) return complain(inspection.error());
-  Facts facts;
+  TableFacts facts;
   facts.table = std::move(*inspection);
   facts.metered_as = fmt::format("{} ({})",
                                  !print->description.empty() ? print->description

@@ -10,15 +10,12 @@
 #include "base/number.h"
 #include "base/text.h"
 #include "data/table_reader.h"
+#include "detect/subject.h"
 
 namespace nidus::detect {
 namespace {
 
 constexpr std::uint32_t kNone = UINT32_MAX;
-
-bool has_ports(std::uint8_t protocol) {
-  return protocol == net::protocol::tcp || protocol == net::protocol::udp || protocol == net::protocol::sctp;
-}
 
 bool is_host(const std::optional<net::Network>& network) {
   return network && network->prefix_bits == (network->version == net::IpVersion::v4 ? 32 : 128);

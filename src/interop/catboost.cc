@@ -29,10 +29,6 @@ constexpr std::size_t kSplitsMax =
     20;  // of a symmetric tree, which has 2^splits leaves; CatBoost's limit is 16
 constexpr std::size_t kOutputsMax = 1024;
 
-Error wrong(const JsonValue& at, const std::string& what) {
-  return {Errc::corrupt, "byte " + with_thousands(at.offset()) + ": " + what};
-}
-
 // -1 if it is not there or no whole number.
 std::int64_t whole(const std::optional<JsonValue>& value) {
   return value ? value->integer().value_or(-1) : -1;
@@ -44,9 +40,9 @@ struct Feature {
   bool missing_left = true;
 };
 
-class Reader {
+class CatBoostReader {
  public:
-  explicit Reader(const JsonValue& root) : root_(root) {}
+  explicit CatBoostReader(const JsonValue& root) : root_(root) {}
 
   Result<Artefact> read() && {
     if (auto good = read_loss(); !good) return std::move(good).error();
@@ -54,7 +50,7 @@ class Reader {
     if (auto good = read_scale(); !good) return std::move(good).error();
     const auto symmetric = root_.find("oblivious_trees"), other = root_.find("trees");
     if (symmetric.has_value() == other.has_value() || !(symmetric ? symmetric : other)->is_array())
-      return wrong(root_, "neither oblivious_trees nor trees: this is no model of CatBoost");
+      return root_.wrong("neither oblivious_trees nor trees: this is no model of CatBoost");
     const auto trees = (symmetric ? symmetric : other)->elements();
     if (trees.empty()) return Error{Errc::unsupported, "a model without trees"};
     for (std::size_t i = 0; i < trees.size(); ++i) {
@@ -101,18 +97,18 @@ class Reader {
   // The parameters are JSON, in a text or not.
   Result<void> read_loss() {
     const auto params = root_.find("model_info", "params");
-    if (!params) return wrong(root_, "no model_info with params, which say what was trained");
+    if (!params) return root_.wrong("no model_info with params, which say what was trained");
     std::optional<std::string> loss;
     if (const auto text = params->text()) {
       const auto json = JsonDocument::read_text(std::as_bytes(std::span(*text)));
-      if (!json) return wrong(*params, "params that are no JSON: " + json.error().message);
+      if (!json) return params->wrong("params that are no JSON: " + json.error().message);
       const auto type = json->root().find("loss_function", "type");
       loss = type ? type->text() : std::nullopt;
     } else {
       const auto type = params->find("loss_function", "type");
       loss = type ? type->text() : std::nullopt;
     }
-    if (!loss) return wrong(*params, "params without a loss_function");
+    if (!loss) return params->wrong("params without a loss_function");
     loss_ = *loss;
     if (loss_ == "Logloss" || loss_ == "CrossEntropy") {
       link_ = AdditiveTrees::Link::logistic;
@@ -130,7 +126,7 @@ class Reader {
 
   Result<void> read_features() {
     const auto info = root_.find("features_info");
-    if (!info) return wrong(root_, "no features_info");
+    if (!info) return root_.wrong("no features_info");
     for (const char* kind : {"categorical_features", "text_features", "embedding_features"}) {
       const auto found = info->find(kind);
       if (!found || found->size() == 0) continue;
@@ -141,7 +137,7 @@ class Reader {
                        ": only models over numbers are read; encode texts before training"};
     }
     const auto list = info->find("float_features");
-    if (!list || list->size() == 0) return wrong(*info, "no float_features");
+    if (!list || list->size() == 0) return info->wrong("no float_features");
     const auto all = list->elements();
     features_.resize(all.size());
     out_.columns.resize(all.size());
@@ -153,7 +149,7 @@ class Reader {
       const auto below = static_cast<std::int64_t>(all.size());
       if (number < 0 || number >= below || column < 0 || column >= below ||
           seen[static_cast<std::size_t>(number)] || taken[static_cast<std::size_t>(column)])
-        return wrong(feature, "a feature that is not one of " + with_thousands(all.size()));
+        return feature.wrong("a feature that is not one of " + with_thousands(all.size()));
       seen[static_cast<std::size_t>(number)] = taken[static_cast<std::size_t>(column)] = true;
       Feature& one = features_[static_cast<std::size_t>(number)];
       one.column = static_cast<std::uint32_t>(column);
@@ -176,7 +172,7 @@ class Reader {
     for (const auto& column : out_.columns) names.push_back(column.name);
     std::sort(names.begin(), names.end());
     if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end())
-      return wrong(*list, "two columns are called '" + *twice + "'");
+      return list->wrong("two columns are called '" + *twice + "'");
     return {};
   }
 
@@ -187,16 +183,16 @@ class Reader {
     if (!found) return {};
     const auto parts = found->elements();
     const auto scale = parts.size() == 2 ? parts[0].number() : std::nullopt;
-    if (!scale || !std::isfinite(*scale)) return wrong(*found, "scale_and_bias that is none");
+    if (!scale || !std::isfinite(*scale)) return found->wrong("scale_and_bias that is none");
     scale_ = *scale;
     auto bias = parts[1].doubles();
     if (const auto one = parts[1].number()) bias.emplace(1, *one);
     if (!bias || bias->empty() || bias->size() > kOutputsMax)
-      return wrong(*found, "scale_and_bias that is none");
+      return found->wrong("scale_and_bias that is none");
     bias_ = std::move(*bias);
     const bool many = link_ != AdditiveTrees::Link::logistic;
     if (many != (bias_.size() > 1))
-      return wrong(*found, std::to_string(bias_.size()) + " biases with loss_function " + loss_);
+      return found->wrong(std::to_string(bias_.size()) + " biases with loss_function " + loss_);
     return {};
   }
 
@@ -209,8 +205,8 @@ class Reader {
     const std::int64_t number = whole(index);
     const float cut = border ? border->number_as_float().value_or(std::nanf("")) : std::nanf("");
     if (number < 0 || static_cast<std::size_t>(number) >= features_.size())
-      return wrong(json, "a split by a feature that is none of " + with_thousands(features_.size()));
-    if (std::isnan(cut)) return wrong(json, "a split without a border");
+      return json.wrong("a split by a feature that is none of " + with_thousands(features_.size()));
+    if (std::isnan(cut)) return json.wrong("a split without a border");
     const Feature& feature = features_[static_cast<std::size_t>(number)];
     node.feature = feature.column;
     node.missing_left = feature.missing_left;
@@ -236,15 +232,15 @@ class Reader {
     // A tree that is one leaf has no splits, or null for them.
     const auto asked = splits ? splits->elements() : std::vector<JsonValue>();
     const std::size_t depth = asked.size();
-    if (depth > kSplitsMax) return wrong(json, std::to_string(depth) + " splits");
+    if (depth > kSplitsMax) return json.wrong(std::to_string(depth) + " splits");
     const std::size_t leaves = std::size_t{1} << depth, width = bias_.size();
     const auto values = leaf_values ? leaf_values->doubles() : std::nullopt;
     if (!values || values->size() != leaves * width)
-      return wrong(json, "leaf_values that are not " + with_thousands(leaves * width) + " numbers");
+      return json.wrong("leaf_values that are not " + with_thousands(leaves * width) + " numbers");
     std::vector<double> weights(leaves, std::numeric_limits<double>::quiet_NaN());
     if (leaf_weights && leaf_weights->size() > 0) {
       auto given = leaf_weights->doubles();
-      if (!given || given->size() != leaves) return wrong(*leaf_weights, "not one weight for each leaf");
+      if (!given || given->size() != leaves) return leaf_weights->wrong("not one weight for each leaf");
       weights = std::move(*given);
     }
     ForeignTree tree;
@@ -294,7 +290,7 @@ class Reader {
         auto values = value ? value->doubles() : std::nullopt;
         if (const auto one = value ? value->number() : std::nullopt) values.emplace(1, *one);
         if (!values || values->size() != bias_.size())
-          return wrong(source, "a leaf without " + std::to_string(bias_.size()) + " values");
+          return source.wrong("a leaf without " + std::to_string(bias_.size()) + " values");
         node.leaf = leaf(*values);
         const auto weight = source.find("weight");
         const auto number = weight ? weight->number() : std::nullopt;
@@ -348,7 +344,7 @@ Result<Artefact> read_catboost(std::span<const std::byte> bytes) {
   // Trees that are not symmetric are as deep in the file as they are.
   const auto document = JsonDocument::read_text(bytes, {.depth = 1024});
   if (!document) return document.error();
-  return Reader(document->root()).read();
+  return CatBoostReader(document->root()).read();
 }
 
 }  // namespace nidus::interop

@@ -126,9 +126,9 @@ std::vector<double> cuts_of_set(const std::vector<std::uint32_t>& words, std::si
   return cuts;
 }
 
-class Reader {
+class LightGbmReader {
  public:
-  explicit Reader(std::string_view text) : rest_(text) {}
+  explicit LightGbmReader(std::string_view text) : rest_(text) {}
 
   Result<Artefact> read() && {
     if (auto good = read_head(); !good) return std::move(good).error();
@@ -509,6 +509,6 @@ bool looks_like_lightgbm(std::string_view text) {
   return text.starts_with("tree\n") || text.starts_with("tree\r\n");
 }
 
-Result<Artefact> read_lightgbm(std::string_view text) { return Reader(text).read(); }
+Result<Artefact> read_lightgbm(std::string_view text) { return LightGbmReader(text).read(); }
 
 }  // namespace nidus::interop

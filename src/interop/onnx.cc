@@ -20,14 +20,13 @@ namespace nidus::interop {
 namespace {
 
 using namespace internal::onnx;  // NOLINT: the names of the format
-using model::Scale;
 using Op = Builder::Op;
 
 constexpr std::int64_t kOpsetMin = 7, kOpsetMax = 28, kOpsetMlMax = 5;
 constexpr std::size_t kColumnsMax = 65536;
 
 // One input of the graph: some columns of the row.
-struct Source {
+struct InputSource {
   const Port* port = nullptr;
   std::size_t begin = 0;
   Dims dims;
@@ -37,7 +36,7 @@ struct Source {
 struct Graph {
   Model model;
   std::map<std::string_view, std::size_t> producers;  // of a value: the node
-  std::vector<Source> sources;
+  std::vector<InputSource> sources;
   std::size_t columns = 0;
 };
 
@@ -97,7 +96,7 @@ Result<Graph> prepare(std::span<const std::byte> bytes) {
   }
   if (m.inputs.empty()) return Error{Errc::unsupported, "a graph without inputs"};
   for (const Port& port : m.inputs) {
-    Source source;
+    InputSource source;
     source.port = &port;
     source.begin = graph.columns;
     source.element = normalised(port.element);
@@ -168,7 +167,7 @@ Result<Compiled> compile(Graph& graph, Builder& builder, std::string_view wanted
   Compiled out;
   out.vocabularies.resize(graph.columns);
   std::map<std::string_view, Value> values;
-  for (const Source& source : graph.sources) {
+  for (const InputSource& source : graph.sources) {
     if (source.element != Element::text) {
       values.emplace(source.port->name, builder.row(source.begin, source.dims, source.element));
       continue;
@@ -220,7 +219,7 @@ Result<Compiled> compile(Graph& graph, Builder& builder, std::string_view wanted
 }
 
 // What the outputs are.
-struct Reading {
+struct OutputsRead {
   std::string_view scores;      // the value that counts
   const Node* maker = nullptr;  // what made it, behind reshapes and the like; none for an input
   bool has_label = false;       // a label stands beside it: a classifier, or a detector of outliers
@@ -243,9 +242,9 @@ std::vector<std::string> labels_of(const Node& node) {
   return labels_of(node, "classlabels_strings", "classlabels_int64s");
 }
 
-Result<Reading> read_outputs(const Graph& graph) {
+Result<OutputsRead> read_outputs(const Graph& graph) {
   const Model& m = graph.model;
-  Reading out;
+  OutputsRead out;
   std::vector<const Port*> scores;
   const Port* named = nullptr;
   for (const Port& port : m.outputs) {
@@ -294,7 +293,7 @@ void name_columns(const Graph& graph, const std::vector<std::vector<std::string>
                   Artefact& out) {
   const Model& m = graph.model;
   bool has_texts = false;
-  for (const Source& source : graph.sources) has_texts = has_texts || source.element == Element::text;
+  for (const InputSource& source : graph.sources) has_texts = has_texts || source.element == Element::text;
   std::vector<std::string> names(graph.columns);
   bool named = false;
   if (graph.sources.size() == graph.columns && graph.columns > 1) {
@@ -311,7 +310,7 @@ void name_columns(const Graph& graph, const std::vector<std::vector<std::string>
   if (!named && !has_texts) return;
   out.columns.resize(graph.columns);
   for (std::size_t i = 0; i < graph.columns; ++i) out.columns[i].name = names[i];
-  for (const Source& source : graph.sources) {
+  for (const InputSource& source : graph.sources) {
     if (source.element != Element::text) continue;
     for (std::size_t i = 0; i < volume(source.dims); ++i) {
       out.columns[source.begin + i].kind = model::Column::Kind::categorical;
@@ -332,25 +331,26 @@ void name_columns(const Graph& graph, const std::vector<std::vector<std::string>
 bool is_squash(std::string_view op) { return op == "Sigmoid" || op == "HardSigmoid"; }
 
 // What the scores are on, by what they were made with.
-Scale scale_of(const Reading& reading, const Value& scores) {
+model::Scale scale_of(const OutputsRead& reading, const Value& scores) {
   const Node* maker = reading.maker;
-  if (maker == nullptr) return Scale::margin;
+  if (maker == nullptr) return model::Scale::margin;
   const auto transform = maker->text("post_transform", "NONE");
-  if (maker->op == "LinearClassifier") return transform == "NONE" ? Scale::margin : Scale::probability;
+  if (maker->op == "LinearClassifier")
+    return transform == "NONE" ? model::Scale::margin : model::Scale::probability;
   if (maker->op == "TreeEnsembleClassifier") {
-    if (transform == "LOGISTIC" || transform == "SOFTMAX") return Scale::probability;
+    if (transform == "LOGISTIC" || transform == "SOFTMAX") return model::Scale::probability;
     const auto weights = maker->numbers("class_weights");
     return std::all_of(weights.begin(), weights.end(), [](double weight) { return weight >= 0; })
-               ? Scale::probability
-               : Scale::margin;
+               ? model::Scale::probability
+               : model::Scale::margin;
   }
   (void)scores;
-  return Scale::probability;
+  return model::Scale::probability;
 }
 
 // What our own writer says of the scores, in the properties of the file.
 struct Ours {
-  std::optional<Scale> scale;
+  std::optional<model::Scale> scale;
   std::optional<double> threshold;
   std::vector<std::string> classes;
 };
@@ -360,7 +360,8 @@ Ours read_properties(const Model& m) {
   if (m.producer != "nidus") return out;
   for (const auto& [key, value] : m.metadata) {
     if (key == "scale") {
-      for (const Scale scale : {Scale::probability, Scale::anomaly, Scale::error, Scale::margin}) {
+      for (const model::Scale scale :
+           {model::Scale::probability, model::Scale::anomaly, model::Scale::error, model::Scale::margin}) {
         if (value == name(scale)) out.scale = scale;
       }
     } else if (key == "threshold") {
@@ -374,23 +375,23 @@ Ours read_properties(const Model& m) {
 
 struct Judgement {
   Artefact::Kind kind = Artefact::Kind::model;
-  Scale scale = Scale::probability;
+  model::Scale scale = model::Scale::probability;
   std::optional<Value> value;
   std::optional<double> threshold;
   std::string why;  // of other
   std::vector<std::string> notes;
 };
 
-Result<Judgement> judge(const Graph& graph, const Reading& reading, const Ours& ours, Builder& b,
+Result<Judgement> judge(const Graph& graph, const OutputsRead& reading, const Ours& ours, Builder& b,
                         const Value& scores, bool has_activation) {
   Judgement out;
   const std::size_t size = scores.size();
   const std::string_view op = reading.maker == nullptr ? "" : reading.maker->op;
   if (size == 0) return Error{Errc::unsupported, "an output without numbers"};
   Value flat = Builder::reshape(scores, {static_cast<std::int64_t>(size)});
-  const auto keep = [&](Scale scale, std::optional<std::size_t> index) -> Result<Judgement> {
+  const auto keep = [&](model::Scale scale, std::optional<std::size_t> index) -> Result<Judgement> {
     out.scale = scale;
-    if (scale == Scale::margin) out.threshold = 0;
+    if (scale == model::Scale::margin) out.threshold = 0;
     if (index) {
       auto picked = b.pick({flat}, {static_cast<std::uint32_t>(*index)}, {1});
       if (!picked) return std::move(picked).error();
@@ -400,7 +401,7 @@ Result<Judgement> judge(const Graph& graph, const Reading& reading, const Ours& 
     return out;
   };
   if (ours.scale) {
-    const bool pair = *ours.scale == Scale::probability && size == 2 && reading.has_label;
+    const bool pair = *ours.scale == model::Scale::probability && size == 2 && reading.has_label;
     auto kept = keep(*ours.scale, pair ? std::optional<std::size_t>(1) : std::nullopt);
     if (kept) kept->threshold = ours.threshold;
     return kept;
@@ -412,30 +413,30 @@ Result<Judgement> judge(const Graph& graph, const Reading& reading, const Ours& 
     if (!turned) return std::move(turned).error();
     flat = std::move(*turned);
     out.notes.emplace_back("scores are the decision function with its sign turned: above 0 is an outlier");
-    return keep(Scale::margin, {});
+    return keep(model::Scale::margin, {});
   }
   if (reading.has_label) {
-    const Scale scale = scale_of(reading, scores);
+    const model::Scale scale = scale_of(reading, scores);
     if (size == 2) return keep(scale, 1);
-    if (size == 1 || scale == Scale::probability) return keep(scale, {});
+    if (size == 1 || scale == model::Scale::probability) return keep(scale, {});
     out.notes.emplace_back("scores are how far a row is on the side of each class, no probabilities");
     return keep(scale, {});
   }
-  if (size == 1 && is_squash(op)) return keep(Scale::probability, {});
+  if (size == 1 && is_squash(op)) return keep(model::Scale::probability, {});
   if (op == "Softmax" && size >= 2)
-    return size == 2 ? keep(Scale::probability, 1) : keep(Scale::probability, {});
+    return size == 2 ? keep(model::Scale::probability, 1) : keep(model::Scale::probability, {});
   if (op == "LogSoftmax" && size >= 2) {
     auto shares = b.unary(Op::exponential, flat);
     if (!shares) return std::move(shares).error();
     flat = std::move(*shares);
-    return size == 2 ? keep(Scale::probability, 1) : keep(Scale::probability, {});
+    return size == 2 ? keep(model::Scale::probability, 1) : keep(model::Scale::probability, {});
   }
   if (size != graph.columns || size == 1) {
     const bool linear = op == "Gemm" || op == "Add" || op == "MatMul";
     if (size == 1 && linear && has_activation) {
       out.notes.emplace_back(
           "the network ends without a sigmoid: its output is taken for a logit, above 0 is an attack");
-      return keep(Scale::margin, {});
+      return keep(model::Scale::margin, {});
     }
     if (size == 1) {
       out.kind = Artefact::Kind::other;
@@ -447,7 +448,7 @@ Result<Judgement> judge(const Graph& graph, const Reading& reading, const Ours& 
       if (!shares) return std::move(shares).error();
       flat = std::move(*shares);
       out.notes.emplace_back("the network ends without a softmax, which is taken of its outputs here");
-      return size == 2 ? keep(Scale::probability, 1) : keep(Scale::probability, {});
+      return size == 2 ? keep(model::Scale::probability, 1) : keep(model::Scale::probability, {});
     }
   }
   out.kind = Artefact::Kind::transform;
@@ -495,7 +496,7 @@ Result<Artefact> read_onnx(std::span<const std::byte> bytes) {
   }
 
   bool wide = false, has_activation = false;
-  for (const Source& source : graph->sources) wide = wide || source.element != Element::f32;
+  for (const InputSource& source : graph->sources) wide = wide || source.element != Element::f32;
   static constexpr std::string_view kActivations[] = {"Relu",     "Sigmoid", "Tanh", "LeakyRelu",
                                                       "Elu",      "Selu",    "LSTM", "GRU",
                                                       "Softplus", "PRelu",   "Gelu", "HardSigmoid"};

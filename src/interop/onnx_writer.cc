@@ -27,13 +27,6 @@ namespace {
 using internal::onnx::Attr;
 using internal::onnx::Element;
 using internal::onnx::Emitter;
-using model::CutColumn;
-using model::Model;
-using model::Node;
-using model::Scale;
-using model::Step;
-using model::Transform;
-using model::TreeSet;
 
 constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
 constexpr std::size_t kBytesMax = 2000u << 20;  // of protocol buffers
@@ -51,11 +44,11 @@ struct Sums {
   std::size_t outputs = 1;
   std::vector<float> base;  // one for each output, or none
   bool mean = false;
-  std::span<const CutColumn> cuts;  // of trees that walk ranks: what they are ranks of
+  std::span<const model::CutColumn> cuts;  // of trees that walk ranks: what they are ranks of
 };
 
 // The sums of the leaves that a row ends in, rows × outputs.
-std::string emit_trees(Emitter& out, const TreeSet& trees, const Sums& sums, const std::string& x) {
+std::string emit_trees(Emitter& out, const model::TreeSet& trees, const Sums& sums, const std::string& x) {
   std::vector<std::int64_t> tree_ids, ids, features, if_true, if_false, missing, leaf_trees, leaf_ids,
       targets;
   std::vector<float> values, weights;
@@ -64,7 +57,7 @@ std::string emit_trees(Emitter& out, const TreeSet& trees, const Sums& sums, con
   for (std::size_t tree = 0; tree < trees.trees(); ++tree) {
     const auto nodes = trees.tree(tree);
     for (std::size_t i = 0; i < nodes.size(); ++i) {
-      const Node node = nodes[i];
+      const model::Node node = nodes[i];
       const std::size_t bit = parts.roots[tree] + i;
       tree_ids.push_back(static_cast<std::int64_t>(tree));
       ids.push_back(static_cast<std::int64_t>(i));
@@ -85,7 +78,7 @@ std::string emit_trees(Emitter& out, const TreeSet& trees, const Sums& sums, con
       float threshold = node.threshold();
       if (!sums.cuts.empty()) {
         // x <= cut[i] exactly when its rank is <= i; of floats, when x <= the float just at or below the cut.
-        const CutColumn& column = sums.cuts[feature];
+        const model::CutColumn& column = sums.cuts[feature];
         const float at = std::floor(threshold);
         if (at >= static_cast<float>(column.cuts.size())) {
           threshold = HUGE_VALF;
@@ -135,11 +128,11 @@ std::string emit_preprocessor(Emitter& out, const model::Preprocessor& before, s
   const auto steps = before.steps();
   std::vector<float> low, high, fill, shift, scale;
   bool clips = false, fills = false, hot = false, scales = false;
-  for (const Step& step : steps) {
+  for (const model::Step& step : steps) {
     low.push_back(step.clip ? step.low : -HUGE_VALF);
     high.push_back(step.clip ? step.high : HUGE_VALF);
     fill.push_back(step.fill_missing ? step.fill : kNone);
-    const bool scaled = step.encode == Step::Encode::scale;
+    const bool scaled = step.encode == model::Step::Encode::scale;
     shift.push_back(scaled ? step.shift : 0);
     scale.push_back(scaled ? step.scale : 1);
     clips = clips || step.clip;
@@ -163,7 +156,7 @@ std::string emit_preprocessor(Emitter& out, const model::Preprocessor& before, s
   };
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const auto column = static_cast<std::int64_t>(i);
-    if (steps[i].encode == Step::Encode::scale) {
+    if (steps[i].encode == model::Step::Encode::scale) {
       run.push_back(column);
       continue;
     }
@@ -181,7 +174,7 @@ std::string emit_preprocessor(Emitter& out, const model::Preprocessor& before, s
 
 Error refused(const std::string& what) { return {Errc::unsupported, "ONNX has no word here for: " + what}; }
 
-Result<std::string> emit_transform(Emitter& out, const Transform& transform, std::string x) {
+Result<std::string> emit_transform(Emitter& out, const model::Transform& transform, std::string x) {
   if (const auto links = transform.links(); !links.empty()) {
     for (const auto& link : links) {
       auto next = emit_transform(out, *link, std::move(x));
@@ -203,11 +196,11 @@ Result<std::string> emit_transform(Emitter& out, const Transform& transform, std
 }
 
 // Missing numbers as the ranks in front of trees see them: 0 for NaN, or NaN for what is nearly 0.
-Result<std::string> emit_missing(Emitter& out, const Transform& ranks, std::string x) {
+Result<std::string> emit_missing(Emitter& out, const model::Transform& ranks, std::string x) {
   std::vector<float> fill(ranks.inputs(), kNone), nearly(ranks.inputs(), -1);
   std::vector<bool> seen(ranks.inputs(), false);
   bool fills = false, drops = false;
-  for (const CutColumn& column : ranks.cut_columns()) {
+  for (const model::CutColumn& column : ranks.cut_columns()) {
     if (column.is_among) return refused("splits by sets of categories");
     const float own_fill = column.missing_is_zero ? 0 : kNone,
                 own_nearly = round_down(column.zero_is_missing);
@@ -228,12 +221,12 @@ Result<std::string> emit_missing(Emitter& out, const Transform& ranks, std::stri
   return x;
 }
 
-class Writer {
+class OnnxWriter {
  public:
-  explicit Writer(Emitter& out) : out_(out) {}
+  explicit OnnxWriter(Emitter& out) : out_(out) {}
 
   // The scores of the model, rows × outputs.
-  Result<std::string> emit(const Model& model, const std::string& x) {
+  Result<std::string> emit(const model::Model& model, const std::string& x) {
     if (const auto* forest = dynamic_cast<const model::Forest*>(&model)) {
       Sums sums;
       sums.outputs = forest->outputs();
@@ -272,7 +265,7 @@ class Writer {
     return sums.outputs == 1 ? out_.unary("Sigmoid", margins) : softmax(margins);
   }
 
-  Result<std::string> emit_additive(const model::AdditiveTrees& trees, std::span<const CutColumn> cuts,
+  Result<std::string> emit_additive(const model::AdditiveTrees& trees, std::span<const model::CutColumn> cuts,
                                     const std::string& x) {
     const auto& parts = trees.parts();
     Sums sums;
@@ -316,7 +309,7 @@ class Writer {
 
   Result<std::string> emit_transformed(const model::TransformedModel& whole, std::string x) {
     // Trees behind ranks get their thresholds back. The ranks are the last link before them.
-    const Transform* last = &whole.before();
+    const model::Transform* last = &whole.before();
     if (const auto links = last->links(); !links.empty()) {
       for (const auto& link : links.first(links.size() - 1)) {
         auto next = emit_transform(out_, *link, std::move(x));
@@ -331,10 +324,10 @@ class Writer {
     }
     auto rows = emit_missing(out_, *last, std::move(x));
     if (!rows) return rows;
-    const auto asks_nothing = [](const TreeSet& trees) {  // no rank is below 0
+    const auto asks_nothing = [](const model::TreeSet& trees) {  // no rank is below 0
       const auto& nodes = trees.parts().nodes;
       return std::any_of(nodes.begin(), nodes.end(),
-                         [](const Node& node) { return !node.is_leaf() && node.threshold() < 0; });
+                         [](const model::Node& node) { return !node.is_leaf() && node.threshold() < 0; });
     };
     if (const auto* trees = dynamic_cast<const model::AdditiveTrees*>(&whole.model());
         trees != nullptr && !asks_nothing(trees->trees())) {
@@ -364,7 +357,7 @@ class Writer {
   Result<std::string> emit_readout(const model::Readout& readout, const std::string& x) {
     auto scores = emit(readout.model(), x);
     if (!scores) return scores;
-    const bool margin = readout.model().scale() == Scale::margin;
+    const bool margin = readout.model().scale() == model::Scale::margin;
     const bool changes = readout.scale() != readout.model().scale();
     const auto order = readout.order();
     const std::size_t outputs = readout.outputs();
@@ -405,7 +398,7 @@ void emit_labels(Emitter& out, const std::string& number, const std::vector<std:
 
 }  // namespace
 
-Result<std::string> write_onnx(const Model& model, const model::Schema& schema,
+Result<std::string> write_onnx(const model::Model& model, const model::Schema& schema,
                                const std::vector<std::string>& classes, std::optional<double> threshold) {
   if (schema.size() != model.inputs()) {
     return Error{Errc::invalid,
@@ -413,14 +406,14 @@ Result<std::string> write_onnx(const Model& model, const model::Schema& schema,
   }
   Emitter out;
   out.input("features", static_cast<std::int64_t>(schema.size()));
-  auto emitted = Writer(out).emit(model, "features");
+  auto emitted = OnnxWriter(out).emit(model, "features");
   if (!emitted) return emitted;
   const std::string scores = *emitted;
-  const bool probability = model.scale() == Scale::probability;
+  const bool probability = model.scale() == model::Scale::probability;
   const std::string whole = probability ? "probabilities" : "scores";
   const auto i64 = static_cast<std::int64_t>(Element::i64), f32 = static_cast<std::int64_t>(Element::f32);
   const std::size_t outputs = model.outputs();
-  if (!threshold && model.scale() == Scale::margin) threshold = 0;
+  if (!threshold && model.scale() == model::Scale::margin) threshold = 0;
   if (!threshold && probability && outputs == 1) threshold = 0.5;
   if (outputs == 1) {
     if (threshold) {

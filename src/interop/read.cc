@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "interop/catboost.h"
 #include "interop/keras.h"
 #include "interop/lightgbm.h"
@@ -17,12 +18,6 @@
 
 namespace nidus::interop {
 namespace {
-
-std::string_view text_of(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-bool begins(std::string_view bytes, std::string_view magic) { return bytes.substr(0, magic.size()) == magic; }
 
 // What a gzip file begins with when unpacked: tables and captures are packed like that as well.
 std::string unpacked_beginning(std::span<const std::byte> bytes) {
@@ -43,8 +38,8 @@ std::string unpacked_beginning(std::span<const std::byte> bytes) {
 // Protocols 2 to 5 say so; 0 and 1 are text that begins with what makes the first object.
 bool is_pickle(std::string_view bytes) {
   if (bytes.size() >= 2 && bytes[0] == '\x80') return bytes[1] >= 1 && bytes[1] <= 5;
-  return begins(bytes, "ccopy_reg\n") || begins(bytes, "(dp") || begins(bytes, "(lp") ||
-         begins(bytes, "]q\x01");
+  return bytes.starts_with("ccopy_reg\n") || bytes.starts_with("(dp") || bytes.starts_with("(lp") ||
+         bytes.starts_with("]q\x01");
 }
 
 // JSON of a model begins with an object whose first names are known.
@@ -55,7 +50,7 @@ bool is_model_json(std::string_view bytes) {
                                       "\"model_info\"", "\"features_info\"", "\"ctr_data\""}) {
     if (bytes.substr(0, 512).find(name) != std::string_view::npos) return true;
   }
-  return begins(bytes.substr(first), "{\"version\":[");
+  return bytes.substr(first).starts_with("{\"version\":[");
 }
 
 // A ModelProto: field 1, the version of the format, as a small number, then one of its other fields.
@@ -104,23 +99,23 @@ std::string_view name(Format format) {
 }
 
 Format format_of(std::span<const std::byte> beginning) {
-  const std::string_view bytes = text_of(beginning);
-  if (begins(bytes, "\x89HDF\r\n\x1a\n")) return Format::hdf5;
-  if (begins(bytes, "PK\x03\x04") || begins(bytes, "PK\x05\x06")) return Format::zip;
-  if (begins(bytes, "binf") || begins(bytes, "CONFIG-offset:")) return Format::xgboost_binary;
-  if (begins(bytes, std::string_view("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 14)))
+  const std::string_view bytes = as_text(beginning);
+  if (bytes.starts_with("\x89HDF\r\n\x1a\n")) return Format::hdf5;
+  if (bytes.starts_with("PK\x03\x04") || bytes.starts_with("PK\x05\x06")) return Format::zip;
+  if (bytes.starts_with("binf") || bytes.starts_with("CONFIG-offset:")) return Format::xgboost_binary;
+  if (bytes.starts_with(std::string_view("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 14)))
     return Format::torch;
   if (is_pickle(bytes)) return Format::pickle;
-  if (begins(bytes, "\x1f\x8b"))
+  if (bytes.starts_with("\x1f\x8b"))
     return is_pickle(unpacked_beginning(beginning)) ? Format::pickle : Format::none;
   for (const std::string_view packed :
        {std::string_view("\x78\x01"), std::string_view("\x78\x5e"), std::string_view("\x78\x9c"),
         std::string_view("\x78\xda"), std::string_view("BZh"), std::string_view("\xfd\x37zXZ\0", 6),
         std::string_view("\x5d\0\0", 3), std::string_view("\x04\x22\x4d\x18"), std::string_view("ZF0x")}) {
-    if (begins(bytes, packed)) return Format::pickle;
+    if (bytes.starts_with(packed)) return Format::pickle;
   }
   if (is_safetensors(bytes)) return Format::safetensors;
-  if (begins(bytes, "tree\n") || begins(bytes, "tree\r\n")) return Format::lightgbm;
+  if (bytes.starts_with("tree\n") || bytes.starts_with("tree\r\n")) return Format::lightgbm;
   if (bytes.size() > 10 && bytes[0] == '{' &&
       std::string_view("LliIU").find(bytes[1]) != std::string_view::npos)
     return Format::ubjson;
@@ -137,7 +132,7 @@ Result<Artefact> read_artefact(std::span<const std::byte> bytes, const ReadOptio
     case Format::xgboost_binary:
       return read_xgboost(bytes, {});
     case Format::lightgbm:
-      return read_lightgbm(text_of(bytes));
+      return read_lightgbm(as_text(bytes));
     case Format::pickle:
       return read_pickle(bytes);
     case Format::hdf5:

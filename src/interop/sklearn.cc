@@ -11,8 +11,6 @@
 namespace nidus::interop {
 namespace {
 
-bool begins(std::string_view text, std::string_view with) { return text.substr(0, with.size()) == with; }
-
 // What the pickles of models are made of. What is named here is still not called: objects of these packages
 // are refused where they are used unless a reader knows them. The list keeps out files that carry more than
 // a model.
@@ -85,7 +83,7 @@ bool is_part_of_models(std::string_view name) {
       "__builtin__.slice",
       "__builtin__.frozenset"};
   return std::any_of(kPackages.begin(), kPackages.end(),
-                     [&](std::string_view package) { return begins(name, package); }) ||
+                     [&](std::string_view package) { return name.starts_with(package); }) ||
          std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 

@@ -22,7 +22,6 @@ using State = std::vector<std::pair<std::string, TorchTensor>>;
 
 constexpr std::size_t kHeaderMax = 16 << 20;  // bytes of the JSON of a safetensors file
 
-Error unsupported(const std::string& what) { return {Errc::unsupported, "torch: " + what}; }
 Error invalid(const std::string& what) { return {Errc::invalid, "architecture: " + what}; }
 
 std::string spoken(const TorchLayer& l) {
@@ -71,8 +70,8 @@ Result<Artefact> finish(TorchModules modules, std::string origin, const TorchOpt
   if (words->empty() || only_input) {
     guess_functions(modules);
     if (!modules.unsure.empty()) {
-      return unsupported(modules.unsure +
-                         ". Say it with an architecture, for example: " + torch_architecture(modules.layers));
+      return internal::torch_unsupported(modules.unsure + ". Say it with an architecture, for example: " +
+                                         torch_architecture(modules.layers));
     }
     if (only_input) modules.layers.insert(modules.layers.begin(), words->front());
     out.notes = std::move(modules.notes);
@@ -101,9 +100,9 @@ Result<Artefact> finish(TorchModules modules, std::string origin, const TorchOpt
         "an autoencoder: as many numbers come out as go in; its score is the error of "
         "reconstruction, whose threshold is not in the file");
   } else if (shape.steps != 1) {
-    return unsupported("a model that says " + std::to_string(shape.steps) + " × " +
-                       std::to_string(shape.channels) +
-                       " numbers; 'last' in an architecture takes the last step");
+    return internal::torch_unsupported("a model that says " + std::to_string(shape.steps) + " × " +
+                                       std::to_string(shape.channels) +
+                                       " numbers; 'last' in an architecture takes the last step");
   } else {
     const bool ends = kind == (outputs == 1 ? Activation::Kind::sigmoid : Activation::Kind::softmax);
     if (!ends && kind == Activation::Kind::sigmoid) {
@@ -269,8 +268,8 @@ Result<Artefact> read_torch(std::span<const std::byte> bytes, const TorchOptions
     if (out && model != root) add_extras(root, *out);
     return out;
   }
-  return unsupported("a file of PyTorch that holds no model: " + contents(root) +
-                     "; it may be a placeholder");
+  return internal::torch_unsupported("a file of PyTorch that holds no model: " + contents(root) +
+                                     "; it may be a placeholder");
 }
 
 bool looks_like_safetensors(std::span<const std::byte> bytes) {

@@ -29,18 +29,10 @@ constexpr std::int64_t kGroupsMax = 1024;
 constexpr std::string_view kSaveAgain =
     ": save it again as .json or .ubj with the XGBoost that wrote it (Booster.save_model)";
 
-Error wrong(const JsonValue& at, const std::string& what) {
-  return {Errc::corrupt, "byte " + with_thousands(at.offset()) + ": " + what};
-}
-
-std::string_view text_of(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 enum class Form { none, text, binary, old };
 
 Form form_of(std::span<const std::byte> bytes) {
-  std::string_view text = text_of(bytes.first(std::min<std::size_t>(bytes.size(), 4096)));
+  std::string_view text = as_text(bytes.first(std::min<std::size_t>(bytes.size(), 4096)));
   if (text.starts_with("binf") || text.starts_with("CONFIG-offset:")) return Form::old;
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   const auto first = text.find_first_not_of(" \t\r\n");
@@ -96,9 +88,9 @@ constexpr Objective kObjectives[] = {
     {"multi:softmax", true, false, Boost::Link::probability},
 };
 
-class Reader {
+class XgboostReader {
  public:
-  Reader(const JsonValue& root, const XgboostOptions& options) : root_(root), options_(options) {}
+  XgboostReader(const JsonValue& root, const XgboostOptions& options) : root_(root), options_(options) {}
 
   Result<Artefact> read() && {
     if (auto good = find_parts(); !good) return std::move(good).error();
@@ -131,15 +123,15 @@ class Reader {
       model = *inner;
     }
     const auto learner = model.find("learner");
-    if (!learner || !learner->is_object()) return wrong(model, "no learner: this is no model of XGBoost");
+    if (!learner || !learner->is_object()) return model.wrong("no learner: this is no model of XGBoost");
     learner_ = learner;
     if (const auto version = model.find("version")) {
       const auto parts = version->integers();
-      if (!parts || parts->size() != 3) return wrong(*version, "a version that is not three numbers");
+      if (!parts || parts->size() != 3) return version->wrong("a version that is not three numbers");
       std::copy_n(parts->begin(), 3, version_.parts.begin());
     }
     booster_ = learner_->find("gradient_booster");
-    if (!booster_) return wrong(*learner_, "a learner without gradient_booster");
+    if (!booster_) return learner_->wrong("a learner without gradient_booster");
     const auto name = booster_->find("name");
     const std::string kind = name ? name->text().value_or("") : "";
     if (kind == "gblinear")
@@ -149,7 +141,7 @@ class Reader {
     // Dart wraps the trees before 3.3 and is called gbtree since.
     trees_ = booster_->find("gbtree", "model");
     if (!trees_) trees_ = booster_->find("model");
-    if (!trees_ || !trees_->is_object()) return wrong(*booster_, "a booster without trees");
+    if (!trees_ || !trees_->is_object()) return booster_->wrong("a booster without trees");
     return {};
   }
 
@@ -159,7 +151,7 @@ class Reader {
     if (!found) return otherwise;
     const auto text = found->text();
     const auto value = text ? parse_integer(*text) : found->integer();
-    if (!value) return wrong(*found, std::string(name) + " is no whole number");
+    if (!value) return found->wrong(std::string(name) + " is no whole number");
     return *value;
   }
 
@@ -182,11 +174,10 @@ class Reader {
       if (!*one) return one->error();
     }
     if (*targets > 1) return Error{Errc::unsupported, "a model of " + std::to_string(*targets) + " targets"};
-    if (*inputs < 1 || *inputs > 0x7fffffff)
-      return wrong(*learner_, "num_feature " + std::to_string(*inputs));
+    if (*inputs < 1 || *inputs > 0x7fffffff) return learner_->wrong("num_feature " + std::to_string(*inputs));
     const std::int64_t least = objective_.many ? 2 : 0, most = objective_.many ? kGroupsMax : 1;
     if (*classes < least || *classes > most)
-      return wrong(*learner_, "num_class " + std::to_string(*classes) + " with " + spelled);
+      return learner_->wrong("num_class " + std::to_string(*classes) + " with " + spelled);
     inputs_ = static_cast<std::size_t>(*inputs);
     outputs_ = objective_.many ? static_cast<std::size_t>(*classes) : 1;
     return {};
@@ -194,7 +185,7 @@ class Reader {
 
   Result<void> read_base() {
     const auto found = learner_->find("learner_model_param", "base_score");
-    if (!found) return wrong(*learner_, "a learner without base_score");
+    if (!found) return learner_->wrong("a learner without base_score");
     std::optional<std::vector<float>> scores;
     if (const auto text = found->text()) {
       scores = parse_floats(*text);
@@ -202,7 +193,7 @@ class Reader {
       scores.emplace(1, *number);
     }
     if (!scores || (scores->size() != 1 && scores->size() != outputs_))
-      return wrong(*found, "base_score is not one number, nor one for each class");
+      return found->wrong("base_score is not one number, nor one for each class");
     // Before 1.3 binary:logitraw took it as a probability too.
     const bool logit = objective_.logit || (objective_.name == "binary:logitraw" && version_.before(1, 3));
     base_margins_.assign(outputs_, (*scores)[0]);
@@ -211,7 +202,7 @@ class Reader {
       if (!logit) continue;
       constexpr float kLeast = 1e-6f;
       if (!version_.before(3, 2)) margin = std::clamp(margin, kLeast, 1 - kLeast);
-      if (!(margin > 0 && margin < 1)) return wrong(*found, "base_score is no probability");
+      if (!(margin > 0 && margin < 1)) return found->wrong("base_score is no probability");
       margin = -std::log(1.0f / margin - 1.0f);
     }
     return {};
@@ -219,14 +210,14 @@ class Reader {
 
   Result<void> read_trees() {
     const auto list = trees_->find("trees"), info = trees_->find("tree_info");
-    if (!list || !list->is_array()) return wrong(*trees_, "a booster without trees");
+    if (!list || !list->is_array()) return trees_->wrong("a booster without trees");
     const auto trees = list->elements();
     const auto groups = info ? info->integers() : std::nullopt;
     if (!groups || groups->size() != trees.size())
-      return wrong(*trees_, "tree_info that is not one number for each tree");
+      return trees_->wrong("tree_info that is not one number for each tree");
     if (const auto count = trees_->find("gbtree_model_param", "num_trees")) {
       if (parse_integer(count->text().value_or("")) != static_cast<std::int64_t>(trees.size()))
-        return wrong(*list, with_thousands(trees.size()) + " trees, and num_trees says otherwise");
+        return list->wrong(with_thousands(trees.size()) + " trees, and num_trees says otherwise");
     }
     if (trees.empty()) return Error{Errc::unsupported, "a model without trees"};
     const auto drops = read_drops(trees.size());
@@ -238,8 +229,8 @@ class Reader {
     for (std::size_t i = 0; i < *used; ++i) {
       const std::int64_t group = (*groups)[i];
       if (group < 0 || static_cast<std::size_t>(group) >= outputs_)
-        return wrong(*info, "tree " + std::to_string(i) + " of group " + std::to_string(group) + " of " +
-                                std::to_string(outputs_));
+        return info->wrong("tree " + std::to_string(i) + " of group " + std::to_string(group) + " of " +
+                           std::to_string(outputs_));
       groups_.push_back(static_cast<std::uint32_t>(group));
       const float factor = i < drops->size() ? (*drops)[i] : 1.0f;
       const auto tree = internal::read_xgboost_tree(trees[i], options, factor, builder_);
@@ -268,7 +259,7 @@ class Reader {
     if (!found) found = booster_->find("weight_drop");
     if (!found) return std::vector<float>();
     const auto weights = found->floats();
-    if (!weights || weights->size() > trees) return wrong(*found, "weight_drop that is not a number a tree");
+    if (!weights || weights->size() > trees) return found->wrong("weight_drop that is not a number a tree");
     is_dart_ = !weights->empty();
     return *weights;
   }
@@ -308,14 +299,14 @@ class Reader {
   Result<std::size_t> trees_to_use(std::size_t trees) {
     const auto best = attribute("best_iteration");
     if (!best) return trees;
-    if (*best < 0 || *best >= 0x7fffffff) return wrong(*learner_, "a best_iteration that is none");
+    if (*best < 0 || *best >= 0x7fffffff) return learner_->wrong("a best_iteration that is none");
     std::size_t used = 0;
     if (const auto rounds = trees_->find("iteration_indptr")) {
       const auto begins = rounds->integers();
       if (!begins || begins->empty() || begins->front() != 0 ||
           !std::is_sorted(begins->begin(), begins->end()) ||
           begins->back() != static_cast<std::int64_t>(trees))
-        return wrong(*rounds, "iteration_indptr does not divide the trees");
+        return rounds->wrong("iteration_indptr does not divide the trees");
       if (static_cast<std::size_t>(*best) + 1 >= begins->size()) return trees;
       used = static_cast<std::size_t>((*begins)[static_cast<std::size_t>(*best) + 1]);
     } else {
@@ -324,7 +315,7 @@ class Reader {
       if (count >= static_cast<double>(trees)) return trees;
       used = static_cast<std::size_t>(count);
     }
-    if (used == 0) return wrong(*learner_, "a best_iteration without trees");
+    if (used == 0) return learner_->wrong("a best_iteration without trees");
     if (used >= trees) return trees;
     const bool to_best = options_.rounds == XgboostOptions::Rounds::best;
     out_.notes.push_back("training stopped early, best was round " + std::to_string(*best + 1) + ": " +
@@ -390,14 +381,14 @@ class Reader {
   Result<void> read_columns() {
     const auto names = learner_->find("feature_names");
     const auto list = names ? names->texts() : std::vector<std::string>();
-    if (!list) return wrong(*names, "feature_names that are not texts");
+    if (!list) return names->wrong("feature_names that are not texts");
     if (!list->empty() && list->size() != inputs_)
-      return wrong(*names,
-                   with_thousands(list->size()) + " names for " + with_thousands(inputs_) + " columns");
+      return names->wrong(with_thousands(list->size()) + " names for " + with_thousands(inputs_) +
+                          " columns");
     std::vector<std::string> sorted = *list;
     std::sort(sorted.begin(), sorted.end());
     if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end())
-      return wrong(*names, "two columns are called '" + *twice + "'");
+      return names->wrong("two columns are called '" + *twice + "'");
     model::Schema columns(inputs_);
     for (std::size_t i = 0; i < list->size(); ++i) columns[i].name = (*list)[i];
     const auto vocabularies = read_vocabularies(columns);
@@ -415,7 +406,7 @@ class Reader {
     const auto encodings = all ? all->elements() : std::vector<JsonValue>();
     if (any && encodings.empty())
       out_.notes.push_back("columns of categories are taken as the numbers that XGBoost gave to them");
-    if (encodings.size() > columns.size()) return wrong(*all, "categories of more columns than there are");
+    if (encodings.size() > columns.size()) return all->wrong("categories of more columns than there are");
     for (std::size_t i = 0; i < encodings.size(); ++i) {
       std::vector<std::string> texts;
       const auto values = encodings[i].find("values");
@@ -423,11 +414,11 @@ class Reader {
       const auto offsets = encodings[i].find("offsets");
       if (offsets) {
         const auto letters = values->integers(), begins = offsets->integers();
-        if (!letters || !begins || begins->empty()) return wrong(*values, "categories that are no texts");
+        if (!letters || !begins || begins->empty()) return values->wrong("categories that are no texts");
         for (std::size_t k = 0; k + 1 < begins->size(); ++k) {
           const std::int64_t from = (*begins)[k], to = (*begins)[k + 1];
           if (from < 0 || to < from || to > static_cast<std::int64_t>(letters->size()))
-            return wrong(*offsets, "a category outside of the texts");
+            return offsets->wrong("a category outside of the texts");
           std::string text;
           for (auto at = from; at < to; ++at)
             text += static_cast<char>((*letters)[static_cast<std::size_t>(at)]);
@@ -435,13 +426,13 @@ class Reader {
         }
       } else {
         const auto numbers = values->doubles();
-        if (!numbers) return wrong(*values, "categories that are no numbers");
+        if (!numbers) return values->wrong("categories that are no numbers");
         for (const double number : *numbers) append_number(texts.emplace_back(), number);
       }
       std::vector<std::string> sorted = texts;
       std::sort(sorted.begin(), sorted.end());
       if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end())
-        return wrong(*values, "the category '" + *twice + "' is there twice");
+        return values->wrong("the category '" + *twice + "' is there twice");
       columns[i].kind = model::Column::Kind::categorical;
       columns[i].vocabulary = std::move(texts);
       any = true;
@@ -477,7 +468,7 @@ bool looks_like_xgboost(std::span<const std::byte> bytes) {
     case Form::binary:
       break;
   }
-  const auto begin = text_of(bytes.first(std::min<std::size_t>(bytes.size(), 4096)));
+  const auto begin = as_text(bytes.first(std::min<std::size_t>(bytes.size(), 4096)));
   return begin.find("learner") != std::string_view::npos;
 }
 
@@ -491,7 +482,7 @@ Result<Artefact> read_xgboost(std::span<const std::byte> bytes, const XgboostOpt
   const auto document =
       form == Form::text ? JsonDocument::read_text(bytes) : JsonDocument::read_ubjson(bytes);
   if (!document) return document.error();
-  return Reader(document->root(), options).read();
+  return XgboostReader(document->root(), options).read();
 }
 
 }  // namespace nidus::interop

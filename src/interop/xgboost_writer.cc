@@ -18,10 +18,9 @@ namespace nidus::interop {
 namespace {
 
 using model::Boost;
-using model::Node;
 using model::TreeSet;
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kFloatInfinity = std::numeric_limits<float>::infinity();
 constexpr std::int64_t kNoParent = 2147483647;
 
 // As XGBoost spells floats: 5E-1, always with an exponent, so that no reader takes one for an integer.
@@ -110,7 +109,7 @@ Result<Arrays> arrays_of(const TreeSet& set, std::size_t index, std::span<const 
   std::vector<std::size_t> places(nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) places[i] = i;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    const Node node = nodes[i];
+    const model::Node node = nodes[i];
     const std::size_t at = places[i];
     if (i > 0 && out.parents[at] == kNoParent)
       return Error{Errc::unsupported, "tree " + with_thousands(index) + ": a node without a parent"};
@@ -122,8 +121,8 @@ Result<Arrays> arrays_of(const TreeSet& set, std::size_t index, std::span<const 
     const bool missing_right =
         !parts.missing_right.empty() && (parts.missing_right[bit / 64] >> (bit % 64) & 1) != 0;
     // All numbers go left of a threshold at infinity: none is below the lowest, with the sides changed.
-    const bool swapped = node.threshold() == kInfinity;
-    out.conditions[at] = swapped ? -kInfinity : std::nextafter(node.threshold(), kInfinity);
+    const bool swapped = node.threshold() == kFloatInfinity;
+    out.conditions[at] = swapped ? -kFloatInfinity : std::nextafter(node.threshold(), kFloatInfinity);
     out.defaults[at] = missing_right != swapped ? 0 : 1;
     out.features[at] = static_cast<std::int64_t>(node.feature());
     out.lefts[at] = static_cast<std::int64_t>(left);
@@ -159,9 +158,9 @@ std::optional<float> base_score_of(float margin, bool logit) {
   return std::nullopt;
 }
 
-class Writer {
+class XgboostWriter {
  public:
-  Writer(const Boost& boost, const model::Schema& schema, std::span<const std::string> classes)
+  XgboostWriter(const Boost& boost, const model::Schema& schema, std::span<const std::string> classes)
       : boost_(boost), schema_(schema), classes_(classes), json_(out_) {}
 
   Result<std::string> write() && {
@@ -334,7 +333,7 @@ class Writer {
 
 Result<std::string> write_xgboost(const Boost& boost, const model::Schema& schema,
                                   std::span<const std::string> classes) {
-  return Writer(boost, schema, classes).write();
+  return XgboostWriter(boost, schema, classes).write();
 }
 
 }  // namespace nidus::interop

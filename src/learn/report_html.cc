@@ -17,9 +17,11 @@ namespace {
 using internal::escaped;
 using internal::name_of;
 
-std::string shown(const std::optional<double>& value) { return value ? fmt::format("{:.4f}", *value) : "–"; }
+std::string in_html(const std::optional<double>& value) {
+  return value ? fmt::format("{:.4f}", *value) : "–";
+}
 
-std::string shown(const std::optional<Interval>& interval) {
+std::string in_html(const std::optional<Interval>& interval) {
   return interval ? fmt::format("{:.4f} – {:.4f}", interval->low, interval->high) : "";
 }
 
@@ -84,10 +86,10 @@ std::string tiles(const Report& report) {
     out += fmt::format("<li><span>{}</span><b>{}</b><span>{}</span></li>\n", title(figure),
                        !value ? "–"
                        : rate ? rate_text(*value)
-                              : shown(value),
+                              : in_html(value),
                        !interval ? ""
                        : rate    ? rate_text(interval->low) + " – " + rate_text(interval->high)
-                                 : shown(interval));
+                                 : in_html(interval));
   }
   return out + "</ul>\n";
 }
@@ -145,12 +147,12 @@ std::string all_figures(const Report& report) {
     const auto& interval = evaluation.interval(figure);
     const bool small = figure == Figure::false_positive_rate;
     out += fmt::format(
-        "<td>{}</td><td>{}</td><td>{}</td>", value && small ? rate_text(*value) : shown(value),
-        shown(interval),
+        "<td>{}</td><td>{}</td><td>{}</td>", value && small ? rate_text(*value) : in_html(value),
+        in_html(interval),
         value && *value >= 0 && *value <= 1 ? bar(interval.value_or(Interval{*value, *value}), *value) : "");
     if (report.other) {
       const auto other = report.other->evaluation.value(figure);
-      out += fmt::format("<td>{}</td>", other && small ? rate_text(*other) : shown(other));
+      out += fmt::format("<td>{}</td>", other && small ? rate_text(*other) : in_html(other));
     }
     out += "</tr>\n";
   }
@@ -179,11 +181,11 @@ std::string class_table(const Evaluation& evaluation) {
     const bool some = figures.support > 0;
     out += fmt::format(
         "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>",
-        name_of(figures.name), with_thousands(figures.support), shown(figures.recall),
-        some ? shown(std::optional(figures.recall_interval)) : "",
-        some ? bar(figures.recall_interval, *figures.recall) : "", shown(figures.precision),
-        shown(figures.f1));
-    out += each_has_auc ? fmt::format("<td>{}</td></tr>\n", shown(figures.roc_auc)) : "</tr>\n";
+        name_of(figures.name), with_thousands(figures.support), in_html(figures.recall),
+        some ? in_html(std::optional(figures.recall_interval)) : "",
+        some ? bar(figures.recall_interval, *figures.recall) : "", in_html(figures.precision),
+        in_html(figures.f1));
+    out += each_has_auc ? fmt::format("<td>{}</td></tr>\n", in_html(figures.roc_auc)) : "</tr>\n";
   }
   return out + "</tbody></table></div>\n";
 }
@@ -205,8 +207,8 @@ std::string family_table(const Evaluation& evaluation) {
   for (const auto* const each : families) {
     const ClassFigures& family = *each;
     out += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-                       name_of(family.name), with_thousands(family.support), shown(family.recall),
-                       shown(std::optional(family.recall_interval)),
+                       name_of(family.name), with_thousands(family.support), in_html(family.recall),
+                       in_html(std::optional(family.recall_interval)),
                        bar(family.recall_interval, family.recall.value_or(0)));
   }
   return out + "</tbody></table></div>\n";
@@ -254,7 +256,7 @@ std::string use_table(const Evaluation& evaluation) {
                        none ? "–" : fmt::format("{:.4f}", use.at.precision),
                        std::isnan(use.precision_low) || std::isnan(use.precision_high)
                            ? ""
-                           : shown(std::optional(Interval{use.precision_low, use.precision_high})),
+                           : in_html(std::optional(Interval{use.precision_low, use.precision_high})),
                        count_text(use.at.alerts_a_day), count_text(use.at.false_alerts_a_day));
   }
   return out +
@@ -327,7 +329,7 @@ std::string comparison_section(const Report& report) {
     }
     out += fmt::format(
         "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-        title(each.figure), shown(each.a), shown(each.b),
+        title(each.figure), in_html(each.a), in_html(each.b),
         each.a && each.b ? fmt::format("{:+.4f}", *each.a - *each.b) : "–",
         each.interval ? fmt::format("{:+.4f} to {:+.4f}", each.interval->low, each.interval->high) : "",
         verdict);

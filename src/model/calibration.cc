@@ -32,10 +32,6 @@ double at(const Calibration::Curve& curve, double x) {
   return slope * (x - curve.x[above - 1]) + curve.y[above - 1];
 }
 
-bool all_finite(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-}
-
 }  // namespace
 
 Result<Calibration> Calibration::make(std::shared_ptr<const Model> inner, std::vector<Curve> curves,
@@ -49,7 +45,7 @@ Result<Calibration> Calibration::make(std::shared_ptr<const Model> inner, std::v
     const bool points = curve.kind == Curve::Kind::steps;
     if (curve.kind > Curve::Kind::steps || ending > Ending::vote || !std::isfinite(curve.a) ||
         !std::isfinite(curve.b) || points == curve.x.empty() || curve.x.size() != curve.y.size() ||
-        !all_finite(curve.x) || !all_finite(curve.y)) {
+        !internal::all_finite(curve.x) || !internal::all_finite(curve.y)) {
       return Error{Errc::corrupt, "a calibration by a curve that is none"};
     }
     for (std::size_t i = 1; i < curve.x.size(); ++i) {

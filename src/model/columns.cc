@@ -13,14 +13,11 @@
 namespace nidus::model {
 namespace {
 
+using internal::all_finite;
 using internal::FileReader;
 using internal::FileWriter;
 using internal::TransformTag;
 using Made = Result<std::shared_ptr<const Transform>>;
-
-bool all_finite(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-}
 
 Error bad(const char* what) { return {Errc::corrupt, what}; }
 

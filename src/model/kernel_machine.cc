@@ -12,12 +12,8 @@
 namespace nidus::model {
 namespace {
 
-constexpr std::size_t kClassesMax = 256;
+constexpr std::size_t kMachineClassesMax = 256;
 constexpr std::size_t kInputsMax = 65536;
-
-bool all_finite(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-}
 
 // Probabilities of the classes out of pairwise[i × classes + j], that of i against j.
 void couple(const std::vector<double>& pairwise, std::size_t classes, std::vector<double>& out) {
@@ -76,7 +72,7 @@ Result<KernelMachine> KernelMachine::make(Parts parts) {
   std::size_t vectors = 0;
   for (const auto count : parts.counts) vectors += count;
   const bool fits =
-      classes >= 2 && classes <= kClassesMax && parts.inputs >= 1 && parts.inputs <= kInputsMax &&
+      classes >= 2 && classes <= kMachineClassesMax && parts.inputs >= 1 && parts.inputs <= kInputsMax &&
       vectors >= 1 && parts.vectors.size() / parts.inputs == vectors &&
       parts.vectors.size() % parts.inputs == 0 && parts.coefficients.size() == (classes - 1) * vectors &&
       parts.intercepts.size() == pairs && parts.curve_a.size() == parts.curve_b.size() &&
@@ -84,7 +80,7 @@ Result<KernelMachine> KernelMachine::make(Parts parts) {
   if (!fits) return Error{Errc::corrupt, "a support vector machine whose parts do not fit each other"};
   for (const auto* const values :
        {&parts.vectors, &parts.coefficients, &parts.intercepts, &parts.curve_a, &parts.curve_b}) {
-    if (!all_finite(*values))
+    if (!internal::all_finite(*values))
       return Error{Errc::corrupt, "a support vector machine with a number that is not finite"};
   }
   if (!std::isfinite(parts.gamma) || !std::isfinite(parts.constant) ||

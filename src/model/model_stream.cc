@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "base/digest.h"
@@ -304,6 +305,10 @@ Result<std::shared_ptr<const Model>> FileReader::model(int nesting) {
       return share(TensorModel::load(*this));
   }
   return fail("a model of kind " + std::to_string(kind) + ", which this version does not know");
+}
+
+bool all_finite(std::span<const double> values) {
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
 }
 
 }  // namespace nidus::model::internal

@@ -15,6 +15,7 @@
 namespace nidus::model {
 namespace {
 
+using internal::all_finite;
 using internal::FileReader;
 using internal::FileWriter;
 using internal::TransformTag;
@@ -22,10 +23,6 @@ using internal::TransformTag;
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kBlock = 256;  // rows on their way at once
 constexpr std::size_t kLinksMax = 64;
-
-bool all_finite(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-}
 
 class Chain final : public Transform {
  public:

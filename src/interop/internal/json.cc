@@ -6,6 +6,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "base/text.h"
 #include "interop/internal/json_notation.h"
 
 namespace nidus::interop::internal {
@@ -40,6 +41,10 @@ std::optional<std::int64_t> whole(double value) {
 }  // namespace
 
 JsonValue JsonDocument::root() const { return {*this, cells_[0], 0}; }
+
+Error JsonValue::wrong(const std::string& what) const {
+  return {Errc::corrupt, "byte " + with_thousands(offset()) + ": " + what};
+}
 
 std::size_t JsonValue::size() const { return is_array() || is_object() ? cell_.count : 0; }
 

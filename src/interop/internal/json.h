@@ -68,6 +68,8 @@ class JsonValue {
  public:
   // Where it begins, for messages: of what lies in [ ] or " " or behind a mark of UBJSON.
   std::size_t offset() const { return cell_.begin; }
+  // Errc::corrupt, with that place in front of what is wrong.
+  Error wrong(const std::string& what) const;
 
   bool is_null() const { return cell_.kind == Kind::null; }
   bool is_text() const { return cell_.kind == Kind::text; }

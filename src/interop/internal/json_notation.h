@@ -6,12 +6,10 @@
 #include <string>
 #include <string_view>
 
+#include "base/text.h"
+
 // How JSON and UBJSON spell single values: what json_reader.cc checks and json.cc reads again.
 namespace nidus::interop::internal {
-
-inline std::string_view as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 inline bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 

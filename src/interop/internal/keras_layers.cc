@@ -79,7 +79,7 @@ Result<Activation> activation(const Json& config, const char* name, const char* 
 }
 
 // Everything that adding a layer needs.
-struct Builder {
+struct KerasBuilder {
   const std::string& kind;
   const Json& config;
   KerasWeights& weights;
@@ -434,7 +434,7 @@ Result<void> KerasStack::add(model::Layer given) {
 
 Result<void> add_keras_layer(const std::string& kind, const Json& config, KerasWeights& weights,
                              KerasStack& stack) {
-  Builder b{kind, config, weights, stack, !flag_of(config, "trainable", true)};
+  KerasBuilder b{kind, config, weights, stack, !flag_of(config, "trainable", true)};
   using PoolKind = layer::Pool::Kind;
   if (kind == "InputLayer" || only_trains(kind)) return {};
   if (kind == "Dense") return b.dense();

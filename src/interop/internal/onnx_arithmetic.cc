@@ -11,11 +11,6 @@ namespace {
 
 using Op = Builder::Op;
 
-Result<Outputs> one(Result<Value> value) {
-  if (!value) return std::move(value).error();
-  return Outputs{std::move(*value)};
-}
-
 struct Named {
   std::string_view name;
   Op op;

@@ -15,11 +15,6 @@ namespace {
 using Op = Builder::Op;
 using Step = Builder::Step;
 
-Result<Outputs> one(Result<Value> value) {
-  if (!value) return std::move(value).error();
-  return Outputs{std::move(*value)};
-}
-
 Value row_of(std::vector<double> values, Element element) {
   const auto count = static_cast<std::int64_t>(values.size());
   return Builder::constant(std::move(values), {1, count}, element);
@@ -153,8 +148,6 @@ Result<Outputs> vectorizer(Site& s) {
   }
   return one(s.builder.concat(parts, 1));
 }
-
-Result<Outputs> same(Site& s) { return Outputs{s.in(0)}; }
 
 // The code of each text of a column: its place in the vocabulary of that column, which it joins.
 double code_of(Site& s, std::uint32_t column, std::string_view text) {

@@ -15,11 +15,6 @@ using model::TensorProgram;
 
 constexpr std::size_t kSequenceMax = 1024;
 
-Result<Outputs> one(Result<Value> value) {
-  if (!value) return std::move(value).error();
-  return Outputs{std::move(*value)};
-}
-
 // A vector of numbers, one for each channel, shaped to go with [rows, channels, ...].
 Value for_channels(const Value& x, std::size_t rank) {
   Dims dims(rank, 1);

@@ -13,7 +13,6 @@
 namespace nidus::interop::internal::onnx {
 namespace {
 
-using model::Step;
 using model::TreeSet;
 
 // The nodes from the input of the graph to the one that makes the scores.
@@ -55,8 +54,8 @@ std::optional<Chain> find_chain(const Model& model, std::string_view value) {
 }
 
 // The steps of a preprocessor, if it can say as much: one filling in, then one scaling.
-std::optional<std::vector<Step>> steps_of(const Chain& chain) {
-  std::vector<Step> steps(chain.inputs);
+std::optional<std::vector<model::Step>> steps_of(const Chain& chain) {
+  std::vector<model::Step> steps(chain.inputs);
   bool scaled = false, filled = false;
   for (const Node* node : chain.before) {
     if (node->op == "Scaler") {

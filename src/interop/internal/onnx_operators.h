@@ -35,6 +35,13 @@ struct Site {
 };
 
 using Outputs = std::vector<Value>;  // element none for one that is not made
+// Of an operator that does nothing to its input.
+inline Result<Outputs> same(Site& s) { return Outputs{s.in(0)}; }
+// Of an operator with a single output.
+inline Result<Outputs> one(Result<Value> value) {
+  if (!value) return std::move(value).error();
+  return Outputs{std::move(*value)};
+}
 
 // Errc::unsupported names the node and its operator if we do not know it, or not with these options.
 Result<Outputs> translate(Site& site);

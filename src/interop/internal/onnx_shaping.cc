@@ -12,11 +12,6 @@ namespace {
 
 using Op = Builder::Op;
 
-Result<Outputs> one(Result<Value> value) {
-  if (!value) return std::move(value).error();
-  return Outputs{std::move(*value)};
-}
-
 Value integers(const std::vector<std::int64_t>& values) {
   return Builder::constant({values.begin(), values.end()}, {static_cast<std::int64_t>(values.size())},
                            Element::i64);
@@ -27,8 +22,6 @@ Result<std::vector<std::int64_t>> axes_of(Site& s, std::size_t input) {
   if (s.has(input)) return s.known_integers(input);
   return s.node.integers("axes");
 }
-
-Result<Outputs> same(Site& s) { return Outputs{s.in(0)}; }
 
 Result<Outputs> constant(Site& s) {
   if (const auto* value = s.node.find("value"); value != nullptr && !value->tensors.empty()) {

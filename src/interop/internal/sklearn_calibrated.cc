@@ -285,7 +285,7 @@ Result<Artefact> read_svc(SklearnReader& reader, const PickleValue& object) {
   return out;
 }
 
-constexpr SklearnClass kClasses[] = {
+constexpr SklearnClass kCalibratedClasses[] = {
     {"CalibratedClassifierCV", read_calibrated},
     {"StackingClassifier", read_stacking},
     {"VotingClassifier", read_voting},
@@ -297,7 +297,7 @@ constexpr SklearnClass kClasses[] = {
 }  // namespace
 
 SklearnFunction calibrated_estimator(std::string_view name) {
-  for (const auto& known : kClasses) {
+  for (const auto& known : kCalibratedClasses) {
     if (known.name == name) return known.read;
   }
   return nullptr;

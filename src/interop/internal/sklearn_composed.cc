@@ -219,7 +219,7 @@ Result<Artefact> read_feature_union(SklearnReader& reader, const PickleValue& ob
   return out;
 }
 
-constexpr SklearnClass kClasses[] = {
+constexpr SklearnClass kComposedClasses[] = {
     {"Pipeline", read_pipeline},
     {"ColumnTransformer", read_column_transformer},
     {"FeatureUnion", read_feature_union},
@@ -228,7 +228,7 @@ constexpr SklearnClass kClasses[] = {
 }  // namespace
 
 SklearnFunction composed_estimator(std::string_view name) {
-  for (const auto& known : kClasses) {
+  for (const auto& known : kComposedClasses) {
     if (known.name == name) return known.read;
   }
   return nullptr;

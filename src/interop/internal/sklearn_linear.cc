@@ -178,7 +178,7 @@ Result<Artefact> read_perceptron(SklearnReader& reader, const PickleValue& objec
   return finish(reader, object, std::move(out), std::move(parts));
 }
 
-constexpr SklearnClass kClasses[] = {
+constexpr SklearnClass kLinearClasses[] = {
     {"LogisticRegression", read_logistic_regression},
     {"LogisticRegressionCV", read_logistic_regression},
     {"LinearSVC", read_linear_svc},
@@ -192,7 +192,7 @@ constexpr SklearnClass kClasses[] = {
 }  // namespace
 
 SklearnFunction linear_estimator(std::string_view name) {
-  for (const auto& known : kClasses) {
+  for (const auto& known : kLinearClasses) {
     if (known.name == name) return known.read;
   }
   return nullptr;

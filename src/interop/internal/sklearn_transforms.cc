@@ -377,7 +377,7 @@ Result<Artefact> read_label_encoder(SklearnReader&, const PickleValue& object) {
   return out;
 }
 
-constexpr SklearnClass kClasses[] = {
+constexpr SklearnClass kTransformsClasses[] = {
     {"StandardScaler", read_standard_scaler},
     {"RobustScaler", read_robust_scaler},
     {"MaxAbsScaler", read_max_abs_scaler},
@@ -399,7 +399,7 @@ constexpr SklearnClass kClasses[] = {
 }  // namespace
 
 SklearnFunction transformer(std::string_view name) {
-  for (const auto& known : kClasses) {
+  for (const auto& known : kTransformsClasses) {
     if (known.name == name) return known.read;
   }
   return nullptr;

@@ -356,7 +356,7 @@ Result<Artefact> read_regressor(SklearnReader&, const PickleValue& object) {
   return out;
 }
 
-constexpr SklearnClass kClasses[] = {
+constexpr SklearnClass kTreesClasses[] = {
     {"RandomForestClassifier", read_forest},
     {"ExtraTreesClassifier", read_forest},
     {"DecisionTreeClassifier", read_tree},
@@ -376,7 +376,7 @@ constexpr SklearnClass kClasses[] = {
 }  // namespace
 
 SklearnFunction tree_estimator(std::string_view name) {
-  for (const auto& known : kClasses) {
+  for (const auto& known : kTreesClasses) {
     if (known.name == name) return known.read;
   }
   return nullptr;

@@ -15,11 +15,8 @@ namespace {
 
 // The pickle of 0x1950a86a20f9469cfc6c, which every file begins with that is no archive.
 constexpr std::string_view kMagic("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e", 15);
-constexpr std::size_t kRankMax = 8;
+constexpr std::size_t kTorchRankMax = 8;
 constexpr std::size_t kStorageMax = std::size_t{1} << 31;
-
-Error corrupt(const std::string& what) { return {Errc::corrupt, "torch: " + what}; }
-Error unsupported(const std::string& what) { return {Errc::unsupported, "torch: " + what}; }
 
 // The last part of "torch.FloatStorage".
 std::string_view last_word(std::string_view name) { return name.substr(name.rfind('.') + 1); }
@@ -55,9 +52,9 @@ Result<Storage> storage_of(const PickleValue& value) {
   const auto word = args[0].text(), key = args[2].text();
   const auto count = args[4].integer();
   if (value.type() != PickleType::persistent || !word || *word != "storage" || !key || !count || *count < 0)
-    return corrupt(value.where() + ": no storage where a tensor should have one");
+    return torch_corrupt(value.where() + ": no storage where a tensor should have one");
   if (args.size() > 5 && !args[5].is_none())
-    return unsupported(value.where() + ": a storage that is part of another one");
+    return torch_unsupported(value.where() + ": a storage that is part of another one");
   out.kind = args[1].name();
   out.type = type_named(out.kind);
   out.key = *key;
@@ -91,7 +88,7 @@ Result<std::map<std::string, Storage, std::less<>>> all_storages(const PickleVal
 // A tuple of sizes, strides or the like.
 std::optional<std::vector<std::size_t>> sizes_of(const PickleValue& value) {
   if (value.type() != PickleType::tuple && value.type() != PickleType::list) return {};
-  if (value.size() > kRankMax) return {};
+  if (value.size() > kTorchRankMax) return {};
   std::vector<std::size_t> out;
   for (std::size_t i = 0; i < value.size(); ++i) {
     const auto size = value[i].integer();
@@ -180,18 +177,18 @@ Result<void> TorchFile::open_archive(std::span<const std::byte> bytes) {
   for (const auto& member : zip->members()) {
     const auto slash = member.name.find('/');
     if (slash == std::string::npos || member.name.substr(slash) != "/data.pkl") continue;
-    if (!top.empty()) return corrupt("an archive with two models");
+    if (!top.empty()) return torch_corrupt("an archive with two models");
     top = member.name.substr(0, slash + 1);
   }
   const auto* data = zip->find(top + "data.pkl");
-  if (top.empty() || data == nullptr) return unsupported("an archive that PyTorch did not write");
+  if (top.empty() || data == nullptr) return torch_unsupported("an archive that PyTorch did not write");
   auto contents = Zip::read(*data, std::size_t{1} << 28);
   if (!contents) return std::move(contents).error();
   data_ = std::make_shared<const Contents>(std::move(*contents));
   if (const auto* order = zip->find(top + "byteorder")) {
     const auto text = Zip::read(*order, 64);
     if (!text) return text.error();
-    if (text->text() != "little" && text->text() != "big") return corrupt("an unknown byte order");
+    if (text->text() != "little" && text->text() != "big") return torch_corrupt("an unknown byte order");
     is_big_endian_ = text->text() == "big";
   }
   is_script_ = zip->find(top + "constants.pkl") != nullptr;
@@ -212,7 +209,7 @@ Result<void> TorchFile::open_archive(std::span<const std::byte> bytes) {
 }
 
 Result<void> TorchFile::open_legacy(std::span<const std::byte> bytes) {
-  if (!looks_like(bytes)) return unsupported("a file that PyTorch did not write");
+  if (!looks_like(bytes)) return torch_unsupported("a file that PyTorch did not write");
   PickleOptions options;
   options.begin = kMagic.size();
   std::optional<Pickle> keys;
@@ -222,7 +219,7 @@ Result<void> TorchFile::open_legacy(std::span<const std::byte> bytes) {
     if (!pickle) return std::move(pickle).error().within(what);
     options.begin = pickle->end();
     if (what == std::string_view("protocol") && pickle->root().integer() != 1001)
-      return unsupported("a file of an unknown protocol");
+      return torch_unsupported("a file of an unknown protocol");
     if (what == std::string_view("system")) {
       const auto little = pickle->root().find("little_endian").boolean();
       is_big_endian_ = little && !*little;
@@ -239,15 +236,15 @@ Result<void> TorchFile::open_legacy(std::span<const std::byte> bytes) {
   for (std::size_t i = 0; i < list.size(); ++i) {
     const auto key = list[i].text();
     const auto storage = key ? known->find(*key) : known->end();
-    if (storage == known->end()) return corrupt("a storage that no tensor refers to");
+    if (storage == known->end()) return torch_corrupt("a storage that no tensor refers to");
     const std::size_t each = bytes_of(storage->second.type);
-    if (each == 0) return unsupported("a storage of class " + std::string(storage->second.kind));
+    if (each == 0) return torch_unsupported("a storage of class " + std::string(storage->second.kind));
     std::uint64_t count = 0;
-    if (bytes.size() - at < sizeof count) return corrupt("the file ends among its storages");
+    if (bytes.size() - at < sizeof count) return torch_corrupt("the file ends among its storages");
     std::memcpy(&count, bytes.data() + at, sizeof count);
     at += sizeof count;
     if (is_big_endian_) count = __builtin_bswap64(count);
-    if (count > (bytes.size() - at) / each) return corrupt("a storage reaches beyond the file");
+    if (count > (bytes.size() - at) / each) return torch_corrupt("a storage reaches beyond the file");
     storages_.emplace(std::string(*key), std::make_shared<const Contents>(bytes.subspan(at, count * each)));
     at += count * each;
   }
@@ -268,7 +265,7 @@ Result<TorchTensor> TorchFile::tensor(const PickleValue& value) const {
   if (value.type() == PickleType::array) {
     const auto array = value.array();
     const auto numbers = array->numbers();
-    if (!numbers) return unsupported(value.where() + ": an array of " + array->describe());
+    if (!numbers) return torch_unsupported(value.where() + ": an array of " + array->describe());
     if (array->size() > model::Network::kWeightsMax)
       return Error{Errc::exhausted, "torch: an array that is too large"};
     out.shape.assign(array->shape().begin(), array->shape().end());
@@ -278,20 +275,22 @@ Result<TorchTensor> TorchFile::tensor(const PickleValue& value) const {
   PickleValue tensor = value;
   for (int i = 0; i < 2 && tensor.name().starts_with("torch._utils._rebuild_parameter"); ++i)
     tensor = tensor.args()[0];
-  if (!is_tensor(tensor)) return corrupt(value.where() + ": no tensor in a parameter");
+  if (!is_tensor(tensor)) return torch_corrupt(value.where() + ": no tensor in a parameter");
   const PickleValue args = tensor.args();
   auto storage = storage_of(args[0]);
   if (!storage) return std::move(storage).error();
   const auto offset = args[1].integer();
   const auto shape = sizes_of(args[2]), strides = sizes_of(args[3]);
   if (!offset || *offset < 0 || !shape || !strides || shape->size() != strides->size())
-    return corrupt(value.where() + ": a tensor without a shape");
+    return torch_corrupt(value.where() + ": a tensor without a shape");
   if (tensor.name() == "torch._utils._rebuild_tensor_v3") storage->type = type_named(args[6].name());
   const std::size_t each = bytes_of(storage->type);
   if (each == 0)
-    return unsupported(value.where() + ": a tensor of " + std::string(storage->kind) + "; save it as float");
+    return torch_unsupported(value.where() + ": a tensor of " + std::string(storage->kind) +
+                             "; save it as float");
   const auto found = storages_.find(storage->key);
-  if (found == storages_.end()) return corrupt("no storage '" + std::string(storage->key) + "' in the file");
+  if (found == storages_.end())
+    return torch_corrupt("no storage '" + std::string(storage->key) + "' in the file");
   const auto bytes = found->second->bytes();
   const std::uint64_t room = bytes.size() / each;
   // One step in each direction from the first element to the last, none of them beyond the storage.
@@ -301,14 +300,14 @@ Result<TorchTensor> TorchFile::tensor(const PickleValue& value) const {
     if (size == 0) count = 0;
     if (count == 0) continue;
     if (size > room || count > room / size)
-      return corrupt(value.where() + ": a tensor larger than its storage");
+      return torch_corrupt(value.where() + ": a tensor larger than its storage");
     count *= size;
     if (size > 1 && stride > room / (size - 1))
-      return corrupt(value.where() + ": a tensor reaches beyond its storage");
+      return torch_corrupt(value.where() + ": a tensor reaches beyond its storage");
     last += (size - 1) * stride;
   }
   if (count > 0 && (last >= room || static_cast<std::uint64_t>(*offset) >= room))
-    return corrupt(value.where() + ": a tensor reaches beyond its storage");
+    return torch_corrupt(value.where() + ": a tensor reaches beyond its storage");
   if (count > model::Network::kWeightsMax) return Error{Errc::exhausted, "torch: a tensor that is too large"};
   out.shape = *shape;
   out.values.reserve(count);

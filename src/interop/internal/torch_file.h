@@ -16,6 +16,9 @@
 // What PyTorch puts into files, as values and tensors, for torch.cc only.
 namespace nidus::interop::internal {
 
+inline Error torch_unsupported(const std::string& what) { return {Errc::unsupported, "torch: " + what}; }
+inline Error torch_corrupt(const std::string& what) { return {Errc::corrupt, "torch: " + what}; }
+
 // Numbers in row-major order, whatever the strides were.
 struct TorchTensor {
   std::vector<std::size_t> shape;

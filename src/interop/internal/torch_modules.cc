@@ -12,8 +12,6 @@ namespace {
 
 using Weights = std::map<std::string, TorchTensor, std::less<>>;
 
-Error unsupported(const std::string& what) { return {Errc::unsupported, "torch: " + what}; }
-
 std::string parent_of(const std::string& path) {
   const auto dot = path.rfind('.');
   return dot == std::string::npos ? "" : path.substr(0, dot);
@@ -55,7 +53,7 @@ class Walk {
   Walk(const TorchFile& file, TorchModules& out) : file_(file), out_(out) {}
 
   Result<void> module(const PickleValue& given, const std::string& path, int depth) {
-    if (depth == 0) return unsupported("modules nested too deeply");
+    if (depth == 0) return torch_unsupported("modules nested too deeply");
     const std::string name = class_of(given.name());
     if (!name.starts_with(kTorch)) return own(given, path, depth);
     const std::string kind = name.substr(name.rfind('.') + 1);
@@ -108,7 +106,8 @@ class Walk {
   // A class of the author's: its parts in the order in which it declares them, if that is likely to be the
   // order in which a row goes through.
   Result<void> own(const PickleValue& given, const std::string& path, int depth) {
-    if (!is_module(given)) return unsupported(given.where() + ": " + given.describe() + " is no module");
+    if (!is_module(given))
+      return torch_unsupported(given.where() + ": " + given.describe() + " is no module");
     const auto parts = children(given);
     bool has_weights = false, has_functions = false, has_stacks = false;
     for (const auto& [name, value] : parts) {
@@ -146,7 +145,7 @@ class Walk {
       if (const auto value = number(name)) l.options[as] = *value;
     };
     const auto refuse = [&](const std::string& what) {
-      return unsupported(path + " (" + kind + "): " + what);
+      return torch_unsupported(path + " (" + kind + "): " + what);
     };
     static constexpr std::pair<std::string_view, std::string_view> kPlain[] = {
         {"ReLU", "relu"},
@@ -205,7 +204,7 @@ class Walk {
     static constexpr std::string_view kWeighty[] = {
         "Linear", "Conv1d", "BatchNorm1d", "SyncBatchNorm", "LayerNorm", "LSTM", "GRU", "RNN", "PReLU"};
     if (std::find(std::begin(kWeighty), std::end(kWeighty), kind) == std::end(kWeighty))
-      return unsupported("a module of class " + kind + " (" + path + ")");
+      return torch_unsupported("a module of class " + kind + " (" + path + ")");
     auto all = weights(given);
     if (!all) return std::move(all).error();
     if (kind == "LayerNorm" && all->empty()) {
@@ -264,7 +263,7 @@ Result<TorchModules> torch_modules(std::vector<std::pair<std::string, TorchTenso
   for (auto& [path, weights] : groups) {
     for (const char* word : {"logvar", "log_var", "attn", "attention", "embed"}) {
       if (to_lower(path).find(word) != std::string::npos)
-        return unsupported("'" + path + "' is no part of a plain stack of layers");
+        return torch_unsupported("'" + path + "' is no part of a plain stack of layers");
     }
     auto known = recognise_torch_layer(path, std::move(weights));
     if (!known) return std::move(known).error();

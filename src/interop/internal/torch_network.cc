@@ -14,9 +14,6 @@ using model::Activation;
 using Kind = model::Activation::Kind;
 namespace layer = model::layer;
 
-Error unsupported(const std::string& what) { return {Errc::unsupported, "torch: " + what}; }
-Error corrupt(const std::string& what) { return {Errc::corrupt, "torch: " + what}; }
-
 // The words of an architecture: how many sizes may and must stand behind each, and which options.
 struct Word {
   std::string_view name;
@@ -97,7 +94,7 @@ std::optional<Activation> activation_of(const TorchLayer& l) {
 
 // Builds layers. PyTorch's convolutions want (channels, steps) and its recurrences (steps, channels); ours
 // always steps of channels, so what flows is turned where the next layer needs it.
-class Builder {
+class TorchBuilder {
  public:
   model::Network::Parts parts;
 
@@ -105,7 +102,7 @@ class Builder {
     if (l.kind == "input") return input(l);
     if (shape_.channels == 0) {
       if (l.kind != "linear" || !weight(l, "weight"))
-        return unsupported(
+        return torch_unsupported(
             "how long a row is does not follow from the weights; begin the architecture with "
             "'input STEPS NUMBERS', or 'input CHANNELS LENGTH' for a convolution");
       start({1, weight(l, "weight")->shape.back()});
@@ -140,15 +137,15 @@ class Builder {
       if (auto good = turn(l, false); !good) return good;
       return push(l, layer::Slice{shape_.steps - 1, 1, 0, shape_.channels});
     }
-    return unsupported("the layer '" + l.kind + "'");
+    return torch_unsupported("the layer '" + l.kind + "'");
   }
 
  private:
   Error refuse(const TorchLayer& l, const std::string& what) const {
-    return unsupported((l.path.empty() ? l.kind : l.path + " (" + l.kind + ")") + ": " + what);
+    return torch_unsupported((l.path.empty() ? l.kind : l.path + " (" + l.kind + ")") + ": " + what);
   }
   Error wrong(const TorchLayer& l, const std::string& what) const {
-    return corrupt((l.path.empty() ? l.kind : l.path + " (" + l.kind + ")") + ": " + what);
+    return torch_corrupt((l.path.empty() ? l.kind : l.path + " (" + l.kind + ")") + ": " + what);
   }
   static const TorchTensor* weight(const TorchLayer& l, std::string_view name) {
     const auto found = l.weights.find(name);
@@ -461,18 +458,18 @@ Result<TorchLayer> recognise_torch_layer(std::string path,
   if (l.kind.empty()) {
     std::string names;
     for (const auto& [name, tensor] : weights) names += (names.empty() ? "" : ", ") + name;
-    return unsupported(l.path + ": weights that are none of a layer that is done (" + names + ")");
+    return torch_unsupported(l.path + ": weights that are none of a layer that is done (" + names + ")");
   }
   l.weights = std::move(weights);
   return l;
 }
 
 Result<model::Network::Parts> torch_network(const std::vector<TorchLayer>& layers) {
-  Builder builder;
+  TorchBuilder builder;
   for (const TorchLayer& l : layers) {
     if (auto good = builder.add(l); !good) return std::move(good).error();
   }
-  if (builder.parts.layers.empty()) return unsupported("no layers");
+  if (builder.parts.layers.empty()) return torch_unsupported("no layers");
   return std::move(builder.parts);
 }
 

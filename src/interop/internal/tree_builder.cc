@@ -10,8 +10,6 @@
 namespace nidus::interop::internal {
 namespace {
 
-using model::Node;
-
 // A tree with sets of categories is written out, nodes below repeated, up to this many times its size.
 constexpr double kRepeatedMost = 8;
 
@@ -22,8 +20,8 @@ Error broken(std::size_t node, const std::string& what) {
 // Nodes in an order with children behind parents; each has one parent.
 Result<std::vector<std::uint32_t>> ordered(const ForeignTree& tree) {
   if (tree.nodes.empty()) return Error{Errc::corrupt, "a tree without nodes"};
-  if (tree.nodes.size() > Node::kNodesMax)
-    return Error{Errc::unsupported, "more than " + with_thousands(Node::kNodesMax) + " nodes"};
+  if (tree.nodes.size() > model::Node::kNodesMax)
+    return Error{Errc::unsupported, "more than " + with_thousands(model::Node::kNodesMax) + " nodes"};
   std::vector<std::uint32_t> order = {0};
   std::vector<bool> seen(tree.nodes.size());
   seen[0] = true;
@@ -58,8 +56,8 @@ class TreeBuilder::Grafting {
     to_.weights_.push_back(0);
     tasks_.push_back({0, 0, 1});
     for (std::size_t i = 0; i < tasks_.size(); ++i) {
-      if (to_.nodes_.size() - root_ > Node::kNodesMax)
-        return Error{Errc::unsupported, "more than " + with_thousands(Node::kNodesMax) + " nodes"};
+      if (to_.nodes_.size() - root_ > model::Node::kNodesMax)
+        return Error{Errc::unsupported, "more than " + with_thousands(model::Node::kNodesMax) + " nodes"};
       place(Task(tasks_[i]));
     }
     to_.roots_.push_back(static_cast<std::uint32_t>(to_.nodes_.size()));
@@ -90,10 +88,10 @@ class TreeBuilder::Grafting {
           std::any_of(tree_.cuts.begin() + node.cuts_begin, tree_.cuts.begin() + node.cuts_end,
                       [](float cut) { return std::isnan(cut); }))
         return broken(order[i], "cuts that are none");
-      if (node.feature >= Node::kFeaturesMax)
+      if (node.feature >= model::Node::kFeaturesMax)
         return Error{Errc::unsupported, "node " + with_thousands(order[i]) + ": column " +
                                             std::to_string(node.feature) + ", trees take " +
-                                            with_thousands(Node::kFeaturesMax)};
+                                            with_thousands(model::Node::kFeaturesMax)};
       const auto cuts = static_cast<double>(std::max<std::size_t>(cuts_of(node), 1));
       const double first = std::floor(cuts / 2) + 1, second = cuts + 1 - first;
       const auto& [a, b] =
@@ -116,7 +114,7 @@ class TreeBuilder::Grafting {
     auto& target = to_.nodes_[root_ + task.target];
     to_.weights_[root_ + task.target] = node.weight * task.share;
     if (is_leaf(node)) {
-      target = Node::leaf(task.target, node.leaf);
+      target = model::Node::leaf(task.target, node.leaf);
       return;
     }
     if (!first_.empty()) {
@@ -159,7 +157,7 @@ class TreeBuilder::Grafting {
     to_.weights_.resize(to_.nodes_.size());
     const float cut = cuts_of(node) == 0 ? std::numeric_limits<float>::infinity()
                                          : tree_.cuts[node.cuts_begin + middle - 1];
-    to_.nodes_[root_ + target] = Node::inner(cut, node.feature, left);
+    to_.nodes_[root_ + target] = model::Node::inner(cut, node.feature, left);
     const std::size_t missing = node.missing_left == node.first_left ? 0 : 1;
     if (missing >= middle) to_.missing_right_.push_back(root_ + target);
     split(task, node, left, begin, middle);

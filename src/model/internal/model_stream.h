@@ -170,4 +170,7 @@ class FileReader {
   Error error_;
 };
 
+// Whether none is NaN or infinite.
+bool all_finite(std::span<const double> values);
+
 }  // namespace nidus::model::internal
