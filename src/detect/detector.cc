@@ -206,29 +206,35 @@ void Detector::judge_rows(std::span<const Number> rows, std::size_t count,
   // A batch whose rows stay in the second cache.
   constexpr std::size_t kBatch = 1024;
   std::vector<double> scores(std::min(count, kBatch) * width);
-  const double threshold = manifest().threshold.value;
-  const bool most_likely = manifest().threshold.rule == Manifest::Threshold::Rule::most_likely;
   for (std::size_t first = 0; first < count; first += kBatch) {
     const std::size_t n = std::min(kBatch, count - first);
     const auto from = rows.subspan(first * inputs(), n * inputs());
     if constexpr (sizeof(Number) == sizeof(float)) model().score(from, n, std::span(scores).first(n * width));
     if constexpr (sizeof(Number) == sizeof(double))
       model().score_wide(from, n, std::span(scores).first(n * width));
-    for (std::size_t i = 0; i < n; ++i) {
-      Verdict& verdict = verdicts[first + i];
-      if (width == 1) {
-        verdict.score = scores[i];  // that of no number is below every threshold
-        verdict.label = verdict.score >= threshold ? 1 : 0;
-        verdict.label_score = verdict.score;
-        continue;
-      }
-      const double* row = &scores[i * width];
-      verdict.score = 1 - row[0];
-      const double* best = std::max_element(row + 1, row + width);
-      const bool attack = most_likely ? *best > row[0] : verdict.score >= threshold;
-      verdict.label = attack ? static_cast<std::uint32_t>(best - row) : 0;
-      verdict.label_score = row[verdict.label];
+    decide(scores, n, verdicts.subspan(first, n));
+  }
+}
+
+void Detector::decide(std::span<const double> scores, std::size_t count, std::span<Verdict> verdicts) const {
+  const std::size_t width = model().outputs();
+  CHECK(scores.size() >= count * width && verdicts.size() >= count);
+  const double threshold = manifest().threshold.value;
+  const bool most_likely = manifest().threshold.rule == Manifest::Threshold::Rule::most_likely;
+  for (std::size_t i = 0; i < count; ++i) {
+    Verdict& verdict = verdicts[i];
+    if (width == 1) {
+      verdict.score = scores[i];  // that of no number is below every threshold
+      verdict.label = verdict.score >= threshold ? 1 : 0;
+      verdict.label_score = verdict.score;
+      continue;
     }
+    const double* row = &scores[i * width];
+    verdict.score = 1 - row[0];
+    const double* best = std::max_element(row + 1, row + width);
+    const bool attack = most_likely ? *best > row[0] : verdict.score >= threshold;
+    verdict.label = attack ? static_cast<std::uint32_t>(best - row) : 0;
+    verdict.label_score = row[verdict.label];
   }
 }
 

@@ -62,6 +62,8 @@ class Detector {
   void judge(std::span<const float> rows, std::size_t count, std::span<Verdict> verdicts) const;
   // The same for rows of doubles, which a wide model should be given.
   void judge(std::span<const double> rows, std::size_t count, std::span<Verdict> verdicts) const;
+  // What follows of scores that the model, or another mean of its members, gave: count × model().outputs().
+  void decide(std::span<const double> scores, std::size_t count, std::span<Verdict> verdicts) const;
 
  private:
   struct Parts;

@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -16,6 +17,7 @@
 #include "data/labels.h"
 #include "detect/binding.h"
 #include "flow/features.h"
+#include "interop/internal/parts.h"
 #include "interop/internal/service_files.h"
 #include "model/ensemble.h"
 #include "model/readout.h"
@@ -26,10 +28,12 @@ namespace {
 
 namespace fs = std::filesystem;
 using Kind = Artefact::Kind;
+using internal::file_for;
+using internal::file_of;
+using internal::Part;
+using internal::Parts;
 using internal::ServiceFiles;
-
-constexpr std::size_t kPartsMax = 256;
-constexpr int kBundlesWithin = 8;
+using internal::stem_of;
 
 bool has_word(std::string_view where, std::string_view word) {
   return to_lower(where).find(word) != std::string::npos;
@@ -41,46 +45,6 @@ bool may_be_json(std::span<const std::byte> bytes) {
   const auto first = text.find_first_not_of(" \t\r\n");
   return first != std::string_view::npos && (text[first] == '{' || text[first] == '[');
 }
-
-// A part, and where it was found: "scaler.pkl", "model.pkl: scaler".
-struct Part {
-  std::string where;
-  const Artefact* artefact = nullptr;
-};
-
-// What the files of a detector are, sorted by what they are good for.
-struct Parts {
-  std::vector<Part> models, transforms, texts, numbers, others;
-
-  Result<void> add(const std::string& where, const Artefact& artefact, int within = 0) {
-    if (within > kBundlesWithin) return Error{Errc::unsupported, where + ": parts within parts within parts"};
-    if (models.size() + transforms.size() + texts.size() + numbers.size() > kPartsMax)
-      return Error{Errc::exhausted, fmt::format("{}: more than {} parts", where, kPartsMax)};
-    switch (artefact.kind) {
-      case Kind::model:
-        models.push_back({where, &artefact});
-        break;
-      case Kind::transform:
-        transforms.push_back({where, &artefact});
-        break;
-      case Kind::texts:
-        texts.push_back({where, &artefact});
-        break;
-      case Kind::numbers:
-        numbers.push_back({where, &artefact});
-        break;
-      case Kind::other:
-        others.push_back({where, &artefact});
-        break;
-      case Kind::bundle:
-        for (const auto& [key, member] : artefact.members) {
-          if (auto done = add(where + ": " + key, member, within + 1); !done) return done;
-        }
-        break;
-    }
-    return {};
-  }
-};
 
 class Importer {
  public:
@@ -106,6 +70,7 @@ class Importer {
 
  private:
   struct Member {
+    std::string name;
     Part part;
     double weight = 1;
     std::shared_ptr<const model::Model> model;  // as it is used
@@ -116,7 +81,24 @@ class Importer {
     used_.emplace_back(part.where, part.artefact->origin + (as.empty() ? "" : ": " + as));
   }
 
-  static std::string file_of(const std::string& where) { return where.substr(0, where.find(": ")); }
+  // A spare model as a member would be, if it can be one.
+  std::shared_ptr<const model::Model> as_member(const Member& spare) const {
+    std::shared_ptr<const model::Model> made = spare.model;
+    const auto& first = members_.front();
+    const std::size_t outputs = labels_.size() == 2 ? 1 : labels_.size();
+    if (kind_ == detect::Manifest::Kind::anomaly || made->outputs() != outputs ||
+        made->inputs() != first.part.artefact->model->inputs())
+      return nullptr;
+    if (made->scale() != model::Scale::probability || !std::is_sorted(order_.begin(), order_.end())) {
+      auto read = model::Readout::make(made, order_);
+      if (!read) return nullptr;
+      made = std::make_shared<const model::Readout>(std::move(*read));
+    }
+    if (transform_ == nullptr) return made;
+    auto whole = model::TransformedModel::make(transform_, made);
+    if (!whole) return nullptr;
+    return std::make_shared<const model::TransformedModel>(std::move(*whole));
+  }
 
   // Those that the metadata name with a weight, else all there are.
   Result<void> choose_models() {
@@ -130,7 +112,7 @@ class Importer {
     }
     if (service_.weights.empty()) {
       for (const auto& part : parts_.models)
-        members_.push_back({part, 1, part.artefact->model, part.artefact->classes});
+        members_.push_back({stem_of(part.where), part, 1, part.artefact->model, part.artefact->classes});
     }
     for (const auto& [name, weight] : service_.weights) {
       const auto file = service_.files.find(name);
@@ -144,15 +126,20 @@ class Importer {
             fmt::format("{} is not there: the other models share its weight of {}", wanted, weight));
         continue;
       }
-      members_.push_back({*found, weight, found->artefact->model, found->artefact->classes});
+      members_.push_back({name, *found, weight, found->artefact->model, found->artefact->classes});
     }
     if (members_.empty())
       return Error{Errc::not_found, service_.where + ": none of the models with a weight is there"};
     for (const auto& part : parts_.models) {
       const bool taken = std::any_of(members_.begin(), members_.end(),
                                      [&](const Member& member) { return member.part.where == part.where; });
-      if (!taken)
-        notes_.push_back(part.where + ": has no weight in " + service_.where + ", so it is not used");
+      if (taken) continue;
+      notes_.push_back(part.where + ": has no weight in " + service_.where + ", so it is not used");
+      std::string name = stem_of(part.where);
+      for (const auto& [known, file] : service_.files) {
+        if (file == file_of(part.where)) name = known;
+      }
+      spares_.push_back({name, part, 0, part.artefact->model, part.artefact->classes});
     }
     const auto& first = members_.front();
     for (const auto& member : members_) {
@@ -479,11 +466,18 @@ class Importer {
     manifest.figures = service_.figures;
     if (!service_.dataset.empty()) manifest.trained_on.sources.push_back(service_.dataset);
     std::vector<std::shared_ptr<const model::Model>> models;
+    std::vector<std::pair<std::string, std::shared_ptr<const model::Model>>> spares;
+    for (const auto& spare : spares_) {
+      if (auto made = as_member(spare)) spares.emplace_back(spare.name, std::move(made));
+    }
+    std::set<std::string> files;
     for (auto& member : members_) {
       for (const auto& note : member.part.artefact->notes) notes_.push_back(member.part.where + ": " + note);
       used(member.part, members_.size() == 1 ? "" : fmt::format("weight {:g}", member.weight));
       manifest.trained_on.sources.push_back(member.part.where + ", " + member.part.artefact->origin);
-      manifest.members.push_back({"", "", member.weight});
+      std::string file = file_for(member.name);
+      for (int i = 2; !files.insert(file).second; ++i) file = file_for(member.name + "-" + std::to_string(i));
+      manifest.members.push_back({file, "", member.weight});
       if (transform_ != nullptr) {
         auto whole = model::TransformedModel::make(transform_, member.model);
         if (!whole) return std::move(whole).error().within(member.part.where);
@@ -494,7 +488,8 @@ class Importer {
     add_golden(manifest);
     auto detector = detect::Detector::make(manifest, models);
     if (!detector) return std::move(detector).error();
-    return Imported{std::move(*detector), std::move(models), std::move(used_), std::move(notes_)};
+    return Imported{std::move(*detector), std::move(models), std::move(spares), std::move(used_),
+                    std::move(notes_)};
   }
 
   // Rows by which a saved detector shows that it still says the same: nothing, all ones, and numbers that go
@@ -519,7 +514,7 @@ class Importer {
   std::vector<std::pair<std::string, Artefact>> artefacts_;
   ServiceFiles service_;
   Parts parts_;
-  std::vector<Member> members_;
+  std::vector<Member> members_, spares_;
   Part scaler_;
   std::shared_ptr<const model::Transform> transform_;
   model::Schema schema_;
@@ -554,9 +549,9 @@ Result<Imported> import_detector(std::span<const fs::path> paths, const ImportOp
         inside.push_back(entry.path());
     }
     if (ec) return Error{Errc::io, path.string() + ": " + ec.message()};
-    if (inside.size() > kPartsMax)
+    if (inside.size() > Parts::kPartsMax)
       return Error{Errc::exhausted, fmt::format("{}: {} files, a detector has at most {}", path.string(),
-                                                inside.size(), kPartsMax)};
+                                                inside.size(), Parts::kPartsMax)};
     std::sort(inside.begin(), inside.end());
     files.insert(files.end(), inside.begin(), inside.end());
   }

@@ -29,8 +29,10 @@ struct ImportOptions {
 };
 
 struct Imported {
-  detect::Detector detector;
+  detect::Detector detector;  // its members' files are named for the models: "random_forest.nidus"
   std::vector<std::shared_ptr<const model::Model>> members;  // of the detector, for Detector::save
+  // Models that the metadata name without a weight, ready to be members: they take the same rows.
+  std::vector<std::pair<std::string, std::shared_ptr<const model::Model>>> spares;
   // What was found where and what became of it: "scaler.pkl", "scikit-learn 1.6.1 StandardScaler: before each
   // model".
   std::vector<std::pair<std::string, std::string>> parts;
