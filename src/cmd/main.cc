@@ -1,6 +1,7 @@
 #include <csignal>
 #include <exception>
 #include <new>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "cmd/exit_status.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
+#include "sandbox/child.h"
 
 int main(int argc, char** argv) {
   using namespace nidus;
@@ -21,6 +23,8 @@ int main(int argc, char** argv) {
     }
     if (words[0] == "--help" || words[0] == "-h") return cmd::run_help({});
     if (words[0] == "--version" || words[0] == "-V") return cmd::run_version({});
+    // No verb for people: what the program becomes to read what strangers sent.
+    if (words[0] == sandbox::kChildVerb) return sandbox::run_child(std::span(words).subspan(1));
     std::vector<std::string> names;
     for (const auto& verb : cmd::verbs()) {
       if (words[0] == verb.name) return verb.run(std::span(words).subspan(1));

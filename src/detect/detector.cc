@@ -53,6 +53,20 @@ Result<std::shared_ptr<const model::Model>> combine(
   return std::shared_ptr<const model::Model>(std::make_shared<model::Ensemble>(std::move(*ensemble)));
 }
 
+// What a model file holds, if it is what the manifest says.
+Result<std::shared_ptr<const model::Model>> fitting(Result<model::ModelFile> loaded,
+                                                    const Manifest& manifest) {
+  if (!loaded) return std::move(loaded).error();
+  for (std::size_t i = 0; i < std::min(loaded->schema.size(), manifest.schema.size()); ++i) {
+    if (loaded->schema[i].name == manifest.schema[i].name) continue;
+    return Error{Errc::corrupt, fmt::format("column {} is '{}', detector.json says '{}'", i,
+                                            loaded->schema[i].name, manifest.schema[i].name)};
+  }
+  if (loaded->classes != manifest.labels)
+    return Error{Errc::corrupt, "other classes than the labels of detector.json"};
+  return std::shared_ptr<const model::Model>(loaded->model);
+}
+
 // A model file beside the manifest, with the digest it should have.
 Result<std::shared_ptr<const model::Model>> load_member(const fs::path& folder, const Manifest& manifest,
                                                         const Manifest::Member& member) {
@@ -75,25 +89,45 @@ Result<std::shared_ptr<const model::Model>> load_member(const fs::path& folder, 
   if (digest != member.sha256) {
     return Error{Errc::corrupt, fmt::format("{}: another SHA-256 than detector.json says", path.string())};
   }
-  auto& loaded = *read;
-  if (!loaded) return std::move(loaded).error().within(path.string());
-  for (std::size_t i = 0; i < std::min(loaded->schema.size(), manifest.schema.size()); ++i) {
-    if (loaded->schema[i].name == manifest.schema[i].name) continue;
-    return Error{Errc::corrupt, fmt::format("{}: column {} is '{}', detector.json says '{}'", path.string(),
-                                            i, loaded->schema[i].name, manifest.schema[i].name)};
+  auto model = fitting(std::move(*read), manifest);
+  if (!model) return std::move(model).error().within(path.string());
+  return model;
+}
+
+// The same out of bytes.
+Result<std::shared_ptr<const model::Model>> parse_member(std::span<const std::byte> bytes,
+                                                         const Manifest& manifest,
+                                                         const Manifest::Member& member) {
+  if (sha256_hex(bytes) != member.sha256) {
+    return Error{Errc::corrupt, fmt::format("{}: another SHA-256 than detector.json says", member.file)};
   }
-  if (loaded->classes != manifest.labels) {
-    return Error{Errc::corrupt,
-                 fmt::format("{}: other classes than the labels of detector.json", path.string())};
+  auto model = fitting(model::parse_model(bytes), manifest);
+  if (!model) return std::move(model).error().within(member.file);
+  return model;
+}
+
+// The golden rows still get the scores that they should.
+Result<void> check_golden(const Detector& detector) {
+  const Manifest& m = detector.manifest();
+  for (std::size_t i = 0; i < m.golden.size(); ++i) {
+    Verdict verdict;
+    detector.judge(m.golden[i].row, 1, std::span(&verdict, 1));
+    const auto& expected = m.golden[i];
+    if (std::abs(verdict.score - expected.score) <=
+        kGoldenTolerance * std::max(1.0, std::abs(expected.score)))
+      continue;
+    return Error{Errc::corrupt, fmt::format("{}: golden[{}]: scores {}, should be {}", kManifestFile, i,
+                                            verdict.score, expected.score)};
   }
-  return std::shared_ptr<const model::Model>(loaded->model);
+  return {};
 }
 
 }  // namespace
 
 struct Detector::Parts {
   Manifest manifest;
-  std::shared_ptr<const model::Model> model;
+  std::shared_ptr<const model::Model> model;  // of all members together
+  std::vector<std::shared_ptr<const model::Model>> members;
 };
 
 Detector::Detector(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)) {}
@@ -108,6 +142,7 @@ Detector Detector::with_threshold(double threshold) const {
 
 const Manifest& Detector::manifest() const { return parts_->manifest; }
 const model::Model& Detector::model() const { return *parts_->model; }
+std::span<const std::shared_ptr<const model::Model>> Detector::members() const { return parts_->members; }
 std::shared_ptr<const model::Model> Detector::shared_model() const { return parts_->model; }
 
 Result<Detector> Detector::make(Manifest manifest, std::vector<std::shared_ptr<const model::Model>> members) {
@@ -115,9 +150,10 @@ Result<Detector> Detector::make(Manifest manifest, std::vector<std::shared_ptr<c
     return Error{Errc::invalid, "a detector needs one model for each of its members"};
   }
   if (manifest.labels.size() < 2) return Error{Errc::invalid, "a detector needs at least two labels"};
-  auto model = combine(manifest, std::move(members));
+  auto model = combine(manifest, members);
   if (!model) return std::move(model).error();
-  return Detector(std::make_shared<const Parts>(Parts{std::move(manifest), std::move(*model)}));
+  return Detector(
+      std::make_shared<const Parts>(Parts{std::move(manifest), std::move(*model), std::move(members)}));
 }
 
 Result<Detector> Detector::load(const fs::path& folder) {
@@ -138,18 +174,35 @@ Result<Detector> Detector::load(const fs::path& folder) {
   }
   auto detector = make(std::move(*manifest), std::move(members));
   if (!detector) return std::move(detector).error().within(folder.string());
+  if (auto golden = check_golden(*detector); !golden)
+    return std::move(golden).error().within(folder.string());
+  return detector;
+}
 
-  const Manifest& m = detector->manifest();
-  for (std::size_t i = 0; i < m.golden.size(); ++i) {
-    Verdict verdict;
-    detector->judge(m.golden[i].row, 1, std::span(&verdict, 1));
-    const auto& expected = m.golden[i];
-    if (std::abs(verdict.score - expected.score) <=
-        kGoldenTolerance * std::max(1.0, std::abs(expected.score)))
-      continue;
-    return Error{Errc::corrupt, fmt::format("{}: golden[{}]: scores {}, should be {}", path.string(), i,
-                                            verdict.score, expected.score)};
+Result<Detector> Detector::load_files(std::span<const File> files) {
+  const auto find = [&](const std::string& name) {
+    const auto at = std::find_if(files.begin(), files.end(), [&](const File& f) { return f.name == name; });
+    return at == files.end() ? nullptr : &*at;
+  };
+  const File* const text = find(kManifestFile);
+  if (text == nullptr) return Error{Errc::not_found, "not a detector: there is no detector.json"};
+  if (text->bytes.size() > Manifest::kBytesMax) {
+    return Error{Errc::exhausted,
+                 fmt::format("{}: larger than {} bytes", kManifestFile, Manifest::kBytesMax)};
   }
+  auto manifest = parse_manifest({reinterpret_cast<const char*>(text->bytes.data()), text->bytes.size()});
+  if (!manifest) return std::move(manifest).error().within(kManifestFile);
+  std::vector<std::shared_ptr<const model::Model>> members;
+  for (const auto& member : manifest->members) {
+    const File* const file = find(member.file);
+    if (file == nullptr) return Error{Errc::not_found, fmt::format("{}: is not there", member.file)};
+    auto model = parse_member(file->bytes, *manifest, member);
+    if (!model) return std::move(model).error();
+    members.push_back(std::move(*model));
+  }
+  auto detector = make(std::move(*manifest), std::move(members));
+  if (!detector) return detector;
+  if (auto golden = check_golden(*detector); !golden) return std::move(golden).error();
   return detector;
 }
 
@@ -168,7 +221,13 @@ Result<void> Detector::save(Manifest manifest, std::span<const std::shared_ptr<c
   if (ec) return Error{Errc::io, fmt::format("{}: {}", folder.string(), ec.message())};
   // Until the new manifest is there, no reader must take the old one for that of the new models.
   fs::remove(folder / kManifestFile, ec);
+  return write(std::move(manifest), members, [&](const std::string& name, std::string_view bytes) {
+    return write_file(folder / name, bytes);
+  });
+}
 
+Result<void> Detector::write(Manifest manifest, std::span<const std::shared_ptr<const model::Model>> members,
+                             const FileSink& sink) {
   CHECK(manifest.members.empty() || manifest.members.size() == members.size());
   manifest.members.resize(members.size());
   for (std::size_t i = 0; i < members.size(); ++i) {
@@ -177,7 +236,7 @@ Result<void> Detector::save(Manifest manifest, std::span<const std::shared_ptr<c
     const auto bytes = model::serialise({manifest.schema, manifest.labels, members[i], ""});
     if (!bytes) return bytes.error();
     member.sha256 = sha256_hex(std::as_bytes(std::span(bytes->data(), bytes->size())));
-    if (auto done = write_file(folder / member.file, *bytes); !done) return done;
+    if (auto done = sink(member.file, *bytes); !done) return done;
   }
   const auto whole = make(manifest, {members.begin(), members.end()});
   if (!whole) return whole.error();
@@ -187,7 +246,7 @@ Result<void> Detector::save(Manifest manifest, std::span<const std::shared_ptr<c
     golden.score = verdict.score;
     golden.label = manifest.labels[verdict.label];
   }
-  return write_file(folder / kManifestFile, to_json(manifest));
+  return sink(kManifestFile, to_json(manifest));
 }
 
 void Detector::judge(std::span<const float> rows, std::size_t count, std::span<Verdict> verdicts) const {

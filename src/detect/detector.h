@@ -3,9 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -40,6 +42,21 @@ class Detector {
   // The manifest is written last.
   static Result<void> save(Manifest manifest, std::span<const std::shared_ptr<const model::Model>> members,
                            const std::filesystem::path& folder);
+
+  // The same files in memory, by their names in the folder. The bytes must outlive the call only.
+  struct File {
+    std::string name;
+    std::span<const std::byte> bytes;
+  };
+  static Result<Detector> load_files(std::span<const File> files);
+
+  // What save() writes, handed to `sink` file by file, the manifest last.
+  using FileSink = std::function<Result<void>(const std::string& name, std::string_view bytes)>;
+  static Result<void> write(Manifest manifest, std::span<const std::shared_ptr<const model::Model>> members,
+                            const FileSink& sink);
+
+  // The models that make it up, as save() takes them.
+  std::span<const std::shared_ptr<const model::Model>> members() const;
 
   // Out of parts in memory. Errc::invalid if they do not fit each other.
   static Result<Detector> make(Manifest manifest, std::vector<std::shared_ptr<const model::Model>> members);

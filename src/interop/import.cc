@@ -12,11 +12,11 @@
 #include <utility>
 
 #include "base/digest.h"
-#include "base/file.h"
 #include "base/text.h"
 #include "data/labels.h"
 #include "detect/binding.h"
 #include "flow/features.h"
+#include "interop/internal/importer.h"
 #include "interop/internal/parts.h"
 #include "interop/internal/service_files.h"
 #include "model/ensemble.h"
@@ -37,13 +37,6 @@ using internal::stem_of;
 
 bool has_word(std::string_view where, std::string_view word) {
   return to_lower(where).find(word) != std::string::npos;
-}
-
-bool may_be_json(std::span<const std::byte> bytes) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()),
-                              std::min<std::size_t>(bytes.size(), 64));
-  const auto first = text.find_first_not_of(" \t\r\n");
-  return first != std::string_view::npos && (text[first] == '{' || text[first] == '[');
 }
 
 class Importer {
@@ -531,64 +524,12 @@ class Importer {
 
 Result<Imported> import_parts(std::vector<std::pair<std::string, Artefact>> parts,
                               const ImportOptions& options) {
-  return Importer(options, std::move(parts), {}).run();
+  return internal::put_together(std::move(parts), {}, options);
 }
 
-Result<Imported> import_detector(std::span<const fs::path> paths, const ImportOptions& options) {
-  if (paths.empty()) return Error{Errc::invalid, "no file to import"};
-  std::vector<fs::path> files;
-  std::error_code ec;
-  for (const auto& path : paths) {
-    if (!fs::is_directory(path, ec)) {
-      files.push_back(path);
-      continue;
-    }
-    std::vector<fs::path> inside;
-    for (const auto& entry : fs::directory_iterator(path, ec)) {
-      if (entry.path().filename().string().front() != '.' && entry.is_regular_file(ec))
-        inside.push_back(entry.path());
-    }
-    if (ec) return Error{Errc::io, path.string() + ": " + ec.message()};
-    if (inside.size() > Parts::kPartsMax)
-      return Error{Errc::exhausted, fmt::format("{}: {} files, a detector has at most {}", path.string(),
-                                                inside.size(), Parts::kPartsMax)};
-    std::sort(inside.begin(), inside.end());
-    files.insert(files.end(), inside.begin(), inside.end());
-  }
-  const bool folder = fs::is_directory(paths.front(), ec);
-  std::vector<std::pair<std::string, Artefact>> parts;
-  ServiceFiles service;
-  std::vector<std::string> skipped;
-  for (const auto& file : files) {
-    const auto mapped = MappedFile::open(file);
-    if (!mapped) return mapped.error();
-    const std::string name = file.filename().string();
-    const Format format = format_of(mapped->bytes());
-    if (may_be_json(mapped->bytes()) && mapped->bytes().size() <= ServiceFiles::kBytesMax) {
-      auto taken = service.read(name, mapped->bytes());
-      if (!taken) return std::move(taken).error().within(file.string());
-      if (*taken) continue;
-    }
-    if (format == Format::none && folder) {
-      skipped.push_back(name);
-      continue;
-    }
-    auto artefact = read_artefact(file, options.read);
-    if (!artefact) return std::move(artefact).error();
-    parts.emplace_back(name, std::move(*artefact));
-  }
-  ImportOptions named = options;
-  if (named.name.empty()) {
-    auto path = paths.front().lexically_normal();
-    if (!path.has_filename()) path = path.parent_path();
-    named.name = folder ? path.filename().string() : path.stem().string();
-  }
-  auto imported = Importer(named, std::move(parts), std::move(service)).run();
-  if (!imported) {
-    return std::move(imported).error().within(paths.front().string());
-  }
-  for (const auto& name : skipped) imported->notes.push_back(name + ": no part of a detector");
-  return imported;
+Result<Imported> internal::put_together(std::vector<std::pair<std::string, Artefact>> parts,
+                                        ServiceFiles service, const ImportOptions& options) {
+  return Importer(options, std::move(parts), std::move(service)).run();
 }
 
 }  // namespace nidus::interop

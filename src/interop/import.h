@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -44,6 +45,16 @@ struct Imported {
 // or parts do not fit each other ("72 names for 69 columns"); Errc::invalid when something must be said that
 // the files do not: names of features, which class is benign, a threshold.
 Result<Imported> import_detector(std::span<const std::filesystem::path> paths, const ImportOptions& options);
+
+// The same of files in memory, by their names; `of_folder` as if a folder held them: what is no part of a
+// detector is then left aside with a note, and else refused. The bytes must outlive the call only. Without
+// options.name the detector is called "imported".
+struct FileInMemory {
+  std::string name;
+  std::span<const std::byte> bytes;
+};
+Result<Imported> import_files(std::span<const FileInMemory> files, bool of_folder,
+                              const ImportOptions& options);
 
 // The same of parts that were read already, by the names of their files.
 Result<Imported> import_parts(std::vector<std::pair<std::string, Artefact>> parts,

@@ -100,7 +100,7 @@ Read Capture::Impl::start() {
   if (packing == Packing::none) {
     packing = internal::recognise_packing({magic, window.visible()});
     if (packing != Packing::none) {
-      window.unpack(packing, options.inflated_bytes_max);
+      window.unpack(packing, {options.inflated_bytes_max, options.inflated_ratio_max});
       return start();
     }
   }
@@ -166,6 +166,17 @@ Result<Capture> Capture::open(const std::filesystem::path& path, CaptureOptions 
     impl->stop(started);
     if (impl->fault) return *std::move(impl->fault);
     return Error{Errc::corrupt, name + ": ends inside its header"};
+  }
+  return Capture(std::move(impl));
+}
+
+Result<Capture> Capture::open_descriptor(int fd, std::string name, CaptureOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(name), Window(internal::patient_source(fd)), options);
+  const Read started = impl->start();
+  if (started != Read::frame) {
+    impl->stop(started);
+    if (impl->fault) return *std::move(impl->fault);
+    return Error{Errc::corrupt, impl->name + ": ends inside its header"};
   }
   return Capture(std::move(impl));
 }

@@ -24,8 +24,10 @@ inline constexpr std::uint32_t kBlockBytesMax = 1 << 20;
 inline constexpr std::size_t kInterfacesMax = 4096;
 
 struct CaptureOptions {
-  // A compressed capture that unfolds to more ends with a fault.
+  // A compressed capture that unfolds to more ends with a fault, and so does one of which, after its first
+  // MiB, more than this many bytes came out of each that went in; 0: any number.
   std::uint64_t inflated_bytes_max = std::uint64_t{1} << 40;
+  std::uint64_t inflated_ratio_max = 0;
 };
 
 enum class Next : std::uint8_t {
@@ -48,6 +50,11 @@ class Capture {
   // has not sent its header yet is opened all the same; if it then turns out to be no capture, that is a
   // fault().
   static Result<Capture> open(const std::filesystem::path& path, CaptureOptions options = {});
+
+  // What comes out of a descriptor, which stays the caller's and outlives the capture. It is waited for as
+  // long as it takes, so that there is never Next::idle: the bytes of a file on their way, not a live stream.
+  // `name` is what messages call it.
+  static Result<Capture> open_descriptor(int fd, std::string name, CaptureOptions options = {});
 
   // The same for bytes in memory, which must outlive the capture and are looked at in place. `name` is what
   // messages call it.

@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "base/testing.h"
 #include "net/testing/frames.h"
@@ -279,6 +281,44 @@ TEST(PackedTest, ABombStopsAtTheLimit) {
   EXPECT_EQ(capture->fault()->code, Errc::exhausted);
   EXPECT_THAT(capture->fault()->message, ::testing::HasSubstr("unpacks to more than the limit"));
   EXPECT_LE(capture->frames(), (1u << 20) / 16);
+}
+
+TEST(PackedTest, WhatUnpacksToTooManyTimesItsSizeIsAFault) {
+  Bytes bomb = pcap_header(endian::little);
+  bomb.resize(24 + (8u << 20));  // frames of no bytes
+  const auto packed = gzip(bomb);
+  const auto read = [&](std::uint64_t ratio_max) {
+    auto capture = Capture::open_memory(packed, "x", {.inflated_ratio_max = ratio_max});
+    EXPECT_TRUE(capture);
+    Frame frame;
+    while (capture->next(frame) != Next::end) {
+    }
+    return capture->fault();
+  };
+  EXPECT_FALSE(read(0));
+  EXPECT_FALSE(read(2000));
+  const auto fault = read(100);
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->code, Errc::exhausted);
+  EXPECT_THAT(fault->message, ::testing::HasSubstr("more than 100 bytes for each of its own"));
+}
+
+TEST_F(CaptureFileTest, ADescriptorIsWaitedFor) {
+  const Bytes bytes = pcap(endian::little, {{text("abc")}, {text("defg")}});
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  std::thread writer([&] {
+    for (const auto byte : bytes) {
+      if (::write(ends[1], &byte, 1) != 1) return;
+    }
+    ::close(ends[1]);
+  });
+  auto capture = Capture::open_descriptor(ends[0], "upload");
+  ASSERT_TRUE(capture) << capture.error().message;
+  EXPECT_EQ(contents(*capture), "1000000000 link 1 abc/3\n1000000000 link 1 defg/4\n");
+  writer.join();
+  EXPECT_EQ(capture->bytes_read(), bytes.size());
+  ::close(ends[0]);
 }
 
 TEST(PackedTest, PackedTwiceIsNotUnpackedTwice) {

@@ -71,6 +71,37 @@ class DescriptorSource final : public ByteSource {
   Error error_;
 };
 
+class PatientSource final : public ByteSource {
+ public:
+  explicit PatientSource(int fd) : fd_(fd) {}
+
+  Got read(std::span<std::uint8_t> into, std::size_t& count) override {
+    while (state_ == Got::bytes) {
+      const ssize_t got = ::read(fd_, into.data(), into.size());
+      if (got > 0) {
+        count = static_cast<std::size_t>(got);
+        consumed_ += count;
+        return Got::bytes;
+      }
+      if (got == 0) {
+        state_ = Got::end;
+      } else if (errno != EINTR) {
+        error_ = {Errc::io, std::string("cannot read: ") + std::strerror(errno)};
+        state_ = Got::failed;
+      }
+    }
+    return state_;
+  }
+  std::uint64_t consumed() const override { return consumed_; }
+  const Error& error() const override { return error_; }
+
+ private:
+  int fd_;
+  Got state_ = Got::bytes;
+  std::uint64_t consumed_ = 0;
+  Error error_;
+};
+
 }  // namespace
 
 std::unique_ptr<ByteSource> memory_source(std::span<const std::uint8_t> bytes) {
@@ -78,5 +109,7 @@ std::unique_ptr<ByteSource> memory_source(std::span<const std::uint8_t> bytes) {
 }
 
 std::unique_ptr<ByteSource> descriptor_source(int fd) { return std::make_unique<DescriptorSource>(fd); }
+
+std::unique_ptr<ByteSource> patient_source(int fd) { return std::make_unique<PatientSource>(fd); }
 
 }  // namespace nidus::net::internal

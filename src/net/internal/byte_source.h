@@ -34,14 +34,24 @@ std::unique_ptr<ByteSource> memory_source(std::span<const std::uint8_t> bytes);
 // read, or when a signal arrives.
 std::unique_ptr<ByteSource> descriptor_source(int fd);
 
+// A file descriptor that stays the caller's and is waited for as long as it takes: never idle.
+std::unique_ptr<ByteSource> patient_source(int fd);
+
 enum class Packing : std::uint8_t { none, gzip, zstd };
 
 // By the first four bytes.
 Packing recognise_packing(std::span<const std::uint8_t> head);
 
+// How much may come out of packed bytes.
+struct UnpackLimits {
+  std::uint64_t bytes_max = UINT64_MAX;
+  // Bytes out for each byte in, once a MiB came out: what is small compresses as it likes. 0: any number.
+  std::uint64_t ratio_max = 0;
+};
+
 // Unpacks `head` followed by what `inner` gives: any number of gzip members or zstd frames in a row. Fails on
-// damaged or truncated data, and after `bytes_max` bytes.
+// damaged or truncated data, and at the limits.
 std::unique_ptr<ByteSource> unpacking_source(Packing packing, std::span<const std::uint8_t> head,
-                                             std::unique_ptr<ByteSource> inner, std::uint64_t bytes_max);
+                                             std::unique_ptr<ByteSource> inner, UnpackLimits limits);
 
 }  // namespace nidus::net::internal

@@ -19,8 +19,8 @@ constexpr std::size_t kInputBytes = 1 << 17;
 // The part that gzip and zstd have in common: feeding packed bytes, counting, the limit, how it ends.
 class Unpacker : public ByteSource {
  public:
-  Unpacker(std::span<const std::uint8_t> head, std::unique_ptr<ByteSource> inner, std::uint64_t bytes_max)
-      : inner_(std::move(inner)), left_(bytes_max), input_(std::max(kInputBytes, head.size())) {
+  Unpacker(std::span<const std::uint8_t> head, std::unique_ptr<ByteSource> inner, UnpackLimits limits)
+      : inner_(std::move(inner)), limits_(limits), input_(std::max(kInputBytes, head.size())) {
     std::copy(head.begin(), head.end(), input_.begin());
     filled_ = head.size();
   }
@@ -33,8 +33,16 @@ class Unpacker : public ByteSource {
         if (state_ != Got::bytes) break;
       }
       count = unpack(into);
-      if (count > left_) return fail(Errc::exhausted, "unpacks to more than the limit");
-      left_ -= count;
+      if (count > limits_.bytes_max - made_) {
+        return fail(Errc::exhausted,
+                    "unpacks to more than the limit of " + std::to_string(limits_.bytes_max) + " bytes");
+      }
+      made_ += count;
+      if (limits_.ratio_max != 0 && made_ > kRatioFreeBytes &&
+          made_ / limits_.ratio_max > inner_->consumed() - (filled_ - used_)) {
+        return fail(Errc::exhausted, "unpacks to more than " + std::to_string(limits_.ratio_max) +
+                                         " bytes for each of its own, which is the limit");
+      }
       if (count > 0) return Got::bytes;
     }
     return state_;
@@ -78,8 +86,11 @@ class Unpacker : public ByteSource {
     return state_;
   }
 
+  static constexpr std::uint64_t kRatioFreeBytes = 1u << 20;
+
   std::unique_ptr<ByteSource> inner_;
-  std::uint64_t left_;
+  UnpackLimits limits_;
+  std::uint64_t made_ = 0;
   std::vector<std::uint8_t> input_;
   std::size_t used_ = 0;
   std::size_t filled_ = 0;
@@ -179,14 +190,14 @@ Packing recognise_packing(std::span<const std::uint8_t> head) {
 }
 
 std::unique_ptr<ByteSource> unpacking_source(Packing packing, std::span<const std::uint8_t> head,
-                                             std::unique_ptr<ByteSource> inner, std::uint64_t bytes_max) {
+                                             std::unique_ptr<ByteSource> inner, UnpackLimits limits) {
   switch (packing) {
     case Packing::none:
       break;
     case Packing::gzip:
-      return std::make_unique<GzipSource>(head, std::move(inner), bytes_max);
+      return std::make_unique<GzipSource>(head, std::move(inner), limits);
     case Packing::zstd:
-      return std::make_unique<ZstdSource>(head, std::move(inner), bytes_max);
+      return std::make_unique<ZstdSource>(head, std::move(inner), limits);
   }
   return inner;
 }

@@ -59,11 +59,11 @@ Window::Have Window::skip_far(std::uint64_t& count) {
   }
 }
 
-void Window::unpack(Packing packing, std::uint64_t bytes_max) {
+void Window::unpack(Packing packing, UnpackLimits limits) {
   if (source_) {
-    source_ = unpacking_source(packing, std::span(at_, visible()), std::move(source_), bytes_max);
+    source_ = unpacking_source(packing, std::span(at_, visible()), std::move(source_), limits);
   } else {
-    source_ = unpacking_source(packing, {}, memory_source({at_, visible()}), bytes_max);
+    source_ = unpacking_source(packing, {}, memory_source({at_, visible()}), limits);
     buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(kBufferBytes);
   }
   at_ = end_ = base_ = buffer_.get();

@@ -55,7 +55,7 @@ class Window {
   const Error& error() const { return source_->error(); }
 
   // From here on, what the bytes unpack to. Offsets start again at 0.
-  void unpack(Packing packing, std::uint64_t bytes_max);
+  void unpack(Packing packing, UnpackLimits limits);
 
   static constexpr std::size_t kLookAheadMax = (1 << 20) + 64;
 
