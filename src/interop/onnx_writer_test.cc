@@ -9,7 +9,9 @@
 
 #include "base/number.h"
 #include "base/random.h"
+#include "base/testing.h"
 #include "interop/onnx.h"
+#include "interop/read.h"
 #include "interop/testing.h"
 #include "model/additive_trees.h"
 #include "model/boost.h"
@@ -323,18 +325,31 @@ TEST(OnnxWriter, WhatIsWrittenAndReadAgainScoresTheSame) {
   }
 }
 
-// For tests/interop/check_onnx_export.py, which asks ONNX Runtime about the files.
-TEST(OnnxWriter, LeavesFilesForOthersToCheck) {
-  const char* folder = std::getenv("NIDUS_ONNX_EXPORTS");
-  if (folder == nullptr) GTEST_SKIP() << "NIDUS_ONNX_EXPORTS names no folder";
+// Files are known by their content, and say what was written. tests/interop/check_onnx_export.py asks ONNX
+// Runtime about them, where NIDUS_ONNX_EXPORTS names the folder they are left in.
+TEST(OnnxWriter, FilesAreReadBackAndLeftForOthersToCheck) {
+  const TemporaryFolder temporary;
+  const char* const kept = std::getenv("NIDUS_ONNX_EXPORTS");
+  const std::filesystem::path folder = kept != nullptr ? std::filesystem::path(kept) : temporary.path();
   for (const auto& each : cases()) {
-    const auto path = std::filesystem::path(folder) / each.name;
+    SCOPED_TRACE(each.name);
+    const auto path = folder / each.name;
     std::filesystem::create_directories(path);
     const auto bytes = write_onnx(*each.model, schema_of(each.model->inputs()), classes_of(*each.model));
     ASSERT_TRUE(bytes) << bytes.error().message;
     ASSERT_TRUE(write_file(path / "model.onnx", *bytes));
     const std::size_t count = each.rows.size() / each.model->inputs();
     const auto scores = model::all_scores(*each.model, each.rows, count);
+    const auto again = read_artefact(path / "model.onnx");
+    ASSERT_TRUE(again) << again.error().message;
+    ASSERT_NE(again->model, nullptr);
+    EXPECT_EQ(again->model->scale(), each.model->scale());
+    const auto same = model::all_scores(*again->model, each.rows, count);
+    ASSERT_EQ(same.size(), scores.size());
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      if (!std::isfinite(scores[i])) continue;
+      EXPECT_NEAR(same[i], scores[i], each.tolerance * std::max(1.0, std::abs(scores[i]))) << i;
+    }
     nlohmann::json json;
     json["tolerance"] = each.tolerance;
     json["scale"] = std::string(name(each.model->scale()));

@@ -29,7 +29,7 @@ enum class Format : std::uint8_t {
   torch,     // PyTorch before 1.6
   safetensors,
   onnx,
-  xgboost_binary,  // refused with a hint
+  xgboost_binary,  // of a Booster's pickle; others are refused with a hint
 };
 std::string_view name(Format format);
 

@@ -85,4 +85,20 @@ inline void expect_scores(const model::Model& model, const Expected& expected) {
   }
 }
 
+// Of so many places each: a file that ends too early is refused, one with a bit turned over refused or read
+// as a model that scores.
+template <class Read>
+void expect_damage_is_harmless(const std::string& bytes, std::size_t ends, std::size_t flips, Read read) {
+  for (std::size_t size = 0; size < bytes.size(); size += 1 + bytes.size() / ends)
+    EXPECT_FALSE(read(bytes.substr(0, size))) << size;
+  for (std::size_t at = 0; at < bytes.size(); at += 1 + bytes.size() / flips) {
+    std::string broken = bytes;
+    broken[at] = static_cast<char>(broken[at] ^ (1 << (at % 8)));
+    if (const auto artefact = read(broken)) {
+      const std::vector<float> row(artefact->model->inputs(), 1);
+      EXPECT_EQ(model::all_scores(*artefact->model, row, 1).size(), artefact->model->outputs()) << at;
+    }
+  }
+}
+
 }  // namespace nidus::interop

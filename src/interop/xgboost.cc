@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "interop/internal/json.h"
 #include "interop/internal/tree_builder.h"
+#include "interop/internal/xgboost_binary.h"
 #include "interop/internal/xgboost_tree.h"
 #include "model/boost.h"
 
@@ -47,11 +48,13 @@ Form form_of(std::span<const std::byte> bytes) {
 
 struct Version {
   std::array<std::int64_t, 3> parts{};
+  std::size_t known = 3;  // binary models do not tell the last
   bool before(std::int64_t major, std::int64_t minor) const {
     return std::pair(parts[0], parts[1]) < std::pair(major, minor);
   }
   std::string spelled() const {
-    return std::to_string(parts[0]) + "." + std::to_string(parts[1]) + "." + std::to_string(parts[2]);
+    return std::to_string(parts[0]) + "." + std::to_string(parts[1]) +
+           (known < 3 ? "" : "." + std::to_string(parts[2]));
   }
 };
 
@@ -127,8 +130,10 @@ class XgboostReader {
     learner_ = learner;
     if (const auto version = model.find("version")) {
       const auto parts = version->integers();
-      if (!parts || parts->size() != 3) return version->wrong("a version that is not three numbers");
-      std::copy_n(parts->begin(), 3, version_.parts.begin());
+      if (!parts || parts->size() < 2 || parts->size() > 3)
+        return version->wrong("a version that is not three numbers");
+      version_.known = parts->size();
+      std::copy_n(parts->begin(), version_.known, version_.parts.begin());
     }
     booster_ = learner_->find("gradient_booster");
     if (!booster_) return learner_->wrong("a learner without gradient_booster");
@@ -474,8 +479,17 @@ bool looks_like_xgboost(std::span<const std::byte> bytes) {
 
 Result<Artefact> read_xgboost(std::span<const std::byte> bytes, const XgboostOptions& options) {
   const Form form = form_of(bytes);
-  if (form == Form::old)
-    return Error{Errc::unsupported, "a model in XGBoost's old binary format" + std::string(kSaveAgain)};
+  if (form == Form::old) {
+    const auto translated = internal::xgboost_binary_as_json(bytes);
+    if (!translated) {
+      auto error = translated.error();
+      if (error.code == Errc::unsupported) error.message += kSaveAgain;
+      return error;
+    }
+    const auto document = JsonDocument::read_text(std::as_bytes(std::span(*translated)));
+    if (!document) return Error(document.error()).within("a binary model, read as JSON");
+    return XgboostReader(document->root(), options).read();
+  }
   if (form == Form::none)
     return Error{Errc::corrupt, "neither JSON nor UBJSON; if this is a model in XGBoost's old binary format" +
                                     std::string(kSaveAgain)};

@@ -31,8 +31,8 @@ bool looks_like_xgboost(std::span<const std::byte> bytes);
 
 // A model of XGBoost 1.0 to 3.4, in JSON or UBJSON, whatever the file is called: gbtree or dart, that judges
 // (binary:logistic, binary:logitraw, binary:hinge, reg:logistic, multi:softprob, multi:softmax). Also the
-// snapshot {Config, Model} that pickles of a Booster hold. The model is a model::Boost, whose margins are
-// those of the library to the last bit. Nothing of `bytes` is kept.
+// snapshots that pickles of a Booster hold: {Config, Model}, and the binary ones of 1.0 to 1.2. The model is
+// a model::Boost, whose margins are those of the library to the last bit. Nothing of `bytes` is kept.
 //
 // Errc::unsupported names what we do not do; Errc::corrupt what contradicts the format, and where.
 Result<Artefact> read_xgboost(std::span<const std::byte> bytes, const XgboostOptions& options);

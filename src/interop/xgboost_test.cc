@@ -106,13 +106,14 @@ TEST(Xgboost, RecognisesWhatItReadsAndWhatItRefuses) {
   EXPECT_FALSE(looks_like_xgboost(bytes_of("{\"model\": 1}")));
   EXPECT_FALSE(looks_like_xgboost(bytes_of("")));
   EXPECT_FALSE(looks_like_xgboost(bytes_of("{")));
-  for (const std::string old : {"binf\x01\x02", "CONFIG-offset:12345678"}) {
-    EXPECT_TRUE(looks_like_xgboost(bytes_of(old)));
-    const auto refused = read(old);
-    ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().code, Errc::unsupported);
-    EXPECT_NE(refused.error().message.find("save it again"), std::string::npos);
-  }
+  const std::string old = "binf\x01\x02";
+  EXPECT_TRUE(looks_like_xgboost(bytes_of(old)));
+  const auto refused = read(old);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::unsupported);
+  EXPECT_NE(refused.error().message.find("save it again"), std::string::npos);
+  EXPECT_TRUE(looks_like_xgboost(bytes_of("CONFIG-offset:12345678")));
+  EXPECT_EQ(read("CONFIG-offset:12345678").error().code, Errc::corrupt);
   EXPECT_EQ(read("\x80\x04").error().code, Errc::corrupt);
 }
 

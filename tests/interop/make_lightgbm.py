@@ -14,18 +14,10 @@ import sys
 import lightgbm as lgb
 import numpy as np
 
+from listing import listed
+
 FEATURES = 5
 NAN = float("nan")
-
-
-def number(value):
-    value = float(value)
-    return value if math.isfinite(value) else "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-
-
-def listed(array):
-    array = np.asarray(array)
-    return [[number(v) for v in row] for row in array.reshape(len(array), -1)]
 
 
 def data(seed, classes=2, missing=0.1, zeros=0.0):

@@ -1,6 +1,6 @@
 """What scikit-learn says of rows, and the pickles of the estimators that say it: fixtures of src/interop/sklearn_test.cc.
 
-    tests/interop/requirements-sklearn-{0.24,1.2,1.9}.txt; 0.24 needs Python 3.9.
+    tests/interop/requirements-sklearn-{0.23,0.24,1.2,1.9}.txt; 0.23 needs Python 3.8, 0.24 Python 3.9.
     python tests/interop/make_sklearn.py [NAME…]
 
 Writes tests/interop/sklearn/NAME-VERSION/{model.pkl,expected.json}. Data are seeded, models small.
@@ -33,7 +33,8 @@ from sklearn.tree import DecisionTreeClassifier
 warnings.simplefilter("ignore")
 out = Path(__file__).parent / "sklearn"
 version = ".".join(sklearn.__version__.split(".")[:2])
-new = tuple(map(int, version.split("."))) >= (1, 3)
+number = tuple(map(int, version.split(".")))
+new, before_1, first = number >= (1, 3), number < (1, 0), number < (0, 24)  # 0.23 lacks some options
 random = np.random.default_rng(7)
 N, F = 240, 5
 X = random.normal(size=(N, F)) * [1, 10, 100, 1e-3, 5] + [0, 5, -20, 0, 1]
@@ -169,7 +170,8 @@ fixture("boosting-exponential", m, rows_for(X))
 
 
 def hist_thresholds(m):
-    return [(int(n["feature_idx"]), np.float64(n["num_threshold"])) for trees in m._predictors for t in trees
+    field = "threshold" if first else "num_threshold"
+    return [(int(n["feature_idx"]), np.float64(n[field])) for trees in m._predictors for t in trees
             for n in t.nodes if not n["is_leaf"]]
 
 
@@ -178,7 +180,7 @@ fixture("hist", m, rows_for(weird, hist_thresholds(m), nan=True, inf=True, float
 m = HistGradientBoostingClassifier(max_iter=4, max_leaf_nodes=6, random_state=5).fit(weird, names3)
 fixture("hist3", m, rows_for(weird, hist_thresholds(m), nan=True, floats=False))
 grid = np.array([[a, b, c, d] for a in (0.0, 1.0) for b in (3.0,) for c in (0, 1, 2, 3, 4, 200, -1, np.nan) for d in (0, 1, 2, 7, np.nan)])
-if version != "0.24":
+if not before_1:
     hard = ((codes[:, 0] == 2) | (codes[:, 1] == 1)).astype(int)
     m = HistGradientBoostingClassifier(max_iter=4, max_leaf_nodes=6, min_samples_leaf=5, random_state=5,
                                        categorical_features=[2, 3]).fit(mixed, hard)
@@ -200,13 +202,13 @@ m = LinearSVC(random_state=1).fit(Z, y2)
 fixture("linear-svc", m, rows_for(Z)[:17], "decision_function", tolerance=1e-9)
 m = SGDClassifier(random_state=1).fit(Z, y3)
 fixture("sgd3", m, rows_for(Z)[:17], "decision_function", tolerance=1e-7)
-m = SGDClassifier(loss="log_loss" if new or version == "1.2" else "log", random_state=1).fit(Z, y2)
+m = SGDClassifier(loss="log" if before_1 else "log_loss", random_state=1).fit(Z, y2)
 fixture("sgd-log", m, rows_for(Z)[:17])
 
 # Transforms
 for name, m in [("standard", StandardScaler()), ("standard-mean", StandardScaler(with_std=False)),
                 ("standard-scale", StandardScaler(with_mean=False)), ("min-max", MinMaxScaler((-1, 2))),
-                ("min-max-clip", MinMaxScaler(clip=True)), ("max-abs", MaxAbsScaler()), ("robust", RobustScaler())]:
+                ("max-abs", MaxAbsScaler()), ("robust", RobustScaler())] + ([] if first else [("min-max-clip", MinMaxScaler(clip=True))]):
     m.fit(weird)
     fixture(name, m, rows_for(weird, nan=True), "transform", tolerance=0)
 for norm in ("l1", "l2", "max"):
@@ -221,12 +223,15 @@ fixture("pca-whiten", PCA(2, whiten=True, random_state=0).fit(X), rows_for(X)[:1
 fixture("k-best", SelectKBest(k=2).fit(X, y2), rows_for(X)[:17], "transform", tolerance=0)
 constant = np.column_stack([X[:, :2], np.ones(N)])
 fixture("variance", VarianceThreshold().fit(constant), constant[:6], "transform", tolerance=0)
-for strategy in ("mean", "median") if version == "0.24" else ("mean", "median", "most_frequent"):
+for strategy in ("mean", "median") if before_1 else ("mean", "median", "most_frequent"):
     fixture("imputer-" + strategy.replace("_", "-"), SimpleImputer(strategy=strategy).fit(weird), rows_for(weird, nan=True), "transform", tolerance=0)
 seen = codes[:50]
 fixture("one-hot", OneHotEncoder(handle_unknown="ignore").fit(seen), np.array([[0, 0], [3, 2], [9, 1], [2, 0.5]], float), "transform", tolerance=0)
 fixture("one-hot-drop", OneHotEncoder(drop="first").fit(codes), codes[:9], "transform", tolerance=0)
-fixture("ordinal", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(codes * 2), np.array([[0, 0], [6, 4], [3, 2], [2, 9]], float), "transform", tolerance=0)
+if first:
+    fixture("ordinal", OrdinalEncoder().fit(codes * 2), codes[:9] * 2, "transform", tolerance=0)
+else:
+    fixture("ordinal", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(codes * 2), np.array([[0, 0], [6, 4], [3, 2], [2, 9]], float), "transform", tolerance=0)
 
 # Together
 m = make_pipeline(StandardScaler(), RandomForestClassifier(4, max_depth=4, random_state=1)).fit(X, y2)
@@ -243,14 +248,15 @@ fixture("voting", VotingClassifier(voters(), voting="soft", weights=[2, 1, 1]).f
 fixture("voting-hard", VotingClassifier(voters(), weights=[1, 1, 3]).fit(Z, y3), rows_for(Z)[:17], "votes")
 fixture("stacking", StackingClassifier(voters()[:2], LogisticRegression()).fit(Z, y2), rows_for(Z)[:17])
 fixture("stacking3", StackingClassifier(voters()[1:], LogisticRegression(), passthrough=True).fit(Z, y3), rows_for(Z)[:17], tolerance=1e-11)
-fixture("ada", AdaBoostClassifier(n_estimators=5, random_state=1, **({} if version not in ("1.2", "0.24") else {"algorithm": "SAMME"})).fit(X, y2), rows_for(X))
-fixture("ada3", AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=4, random_state=1, **({} if version not in ("1.2", "0.24") else {"algorithm": "SAMME"})).fit(X, names3), rows_for(X))
-if version in ("1.2", "0.24"):
+fixture("ada", AdaBoostClassifier(n_estimators=5, random_state=1, **({} if new else {"algorithm": "SAMME"})).fit(X, y2), rows_for(X))
+fixture("ada3", AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=4, random_state=1, **({} if new else {"algorithm": "SAMME"})).fit(X, names3), rows_for(X))
+if not new:
     fixture("ada-r", AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=4, random_state=1).fit(X, y3), rows_for(X))
     fixture("ada-r2", AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=4, random_state=1).fit(X, y2), rows_for(X))
 for method in ("sigmoid", "isotonic"):
-    for ensemble in (True, False):
-        m = CalibratedClassifierCV(RandomForestClassifier(3, max_depth=3, random_state=1), method=method, cv=2, ensemble=ensemble)
+    for ensemble in (True,) if first else (True, False):
+        m = CalibratedClassifierCV(RandomForestClassifier(3, max_depth=3, random_state=1), method=method, cv=2,
+                                   **({} if first else {"ensemble": ensemble}))
         fixture(f"calibrated-{method}{'' if ensemble else '-one'}", m.fit(X, y2), rows_for(X)[:17])
 m = CalibratedClassifierCV(LinearSVC(random_state=1), cv=2).fit(Z, y3)
 fixture("calibrated-svc3", m, rows_for(Z)[:17])

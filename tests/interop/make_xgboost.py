@@ -9,13 +9,14 @@ which makes those of these names, or all that the version can. Every folder gets
 the margins (output_margin), which a reader must match to the last bit.
 """
 import json
-import math
 import pathlib
 import pickle
 import sys
 
 import numpy as np
 import xgboost as xgb
+
+from listing import listed
 
 VERSION = tuple(int(part) for part in xgb.__version__.split(".")[:2])
 FEATURES = 6
@@ -67,16 +68,6 @@ def rows_for(booster, x, seed=7):
     for value in (NAN, 0.0, -0.0, 1e-45, -1e-45, 3.4028234e38, -3.4028234e38, 1e-39, 1.0, -1.0):
         rows.append(np.full(FEATURES, value))
     return np.array(rows)
-
-
-def number(value):
-    value = float(value)
-    return value if math.isfinite(value) else "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-
-
-def listed(array):
-    array = np.asarray(array)
-    return [[number(v) for v in row] for row in array.reshape(len(array), -1)]
 
 
 def matrix(rows, like):

@@ -26,10 +26,13 @@ std::vector<std::string> labels_of(const PickleValue& wrapper, std::initializer_
 void complete(Artefact& artefact, const PickleValue& object) {
   const std::string_view name = object.name();
   artefact.origin += ", in " + std::string(name.substr(name.rfind('.') + 1));
-  const std::size_t count = artefact.columns.size();
-  bool named = false;
-  for (const auto& column : artefact.columns) named |= !column.name.empty();
-  if (!named && count != 0) set_columns(artefact, object, count);
+  if (artefact.columns.empty()) set_columns(artefact, object, artefact.model->inputs());
+  // Labels that are numbers from 0 on are not always written, only how many there are.
+  const auto count = object.find("n_classes_").integer();
+  if (artefact.classes.empty() &&
+      count == static_cast<std::int64_t>(std::max<std::size_t>(artefact.model->outputs(), 2))) {
+    for (std::int64_t i = 0; i < *count; ++i) artefact.classes.push_back(std::to_string(i));
+  }
 }
 
 Result<Artefact> read_xgboost_object(SklearnReader& reader, const PickleValue& object) {

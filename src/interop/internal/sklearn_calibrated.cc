@@ -61,10 +61,9 @@ Result<std::shared_ptr<const model::Model>> calibrated(const PickleValue& object
 }
 
 Result<Artefact> read_calibrated(SklearnReader& reader, const PickleValue& object) {
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
+  auto begun = begin_classifier(object);
+  if (!begun) return begun;
+  Artefact& out = *begun;
   const bool two = out.classes.size() == 2;
   const auto parts = parts_of(object, "calibrated_classifiers_");
   if (!parts) return Error(parts.error());
@@ -110,10 +109,9 @@ Result<Artefact> read_calibrated(SklearnReader& reader, const PickleValue& objec
 }
 
 Result<Artefact> read_stacking(SklearnReader& reader, const PickleValue& object) {
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
+  auto begun = begin_classifier(object);
+  if (!begun) return begun;
+  Artefact& out = *begun;
   const auto members = parts_of(object, "estimators_"), methods = parts_of(object, "stack_method_");
   if (!members) return Error(members.error());
   if (!methods) return Error(methods.error());
@@ -149,10 +147,9 @@ Result<Artefact> read_stacking(SklearnReader& reader, const PickleValue& object)
 }
 
 Result<Artefact> read_voting(SklearnReader& reader, const PickleValue& object) {
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
+  auto begun = begin_classifier(object);
+  if (!begun) return begun;
+  Artefact& out = *begun;
   const auto members = parts_of(object, "estimators_");
   if (!members) return Error(members.error());
   const PickleValue said = object.find("weights");
@@ -197,10 +194,9 @@ Result<Artefact> read_voting(SklearnReader& reader, const PickleValue& object) {
 }
 
 Result<Artefact> read_naive_bayes(SklearnReader& reader, const PickleValue& object) {
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
+  auto begun = begin_classifier(object);
+  if (!begun) return begun;
+  Artefact& out = *begun;
   auto priors = numbers_of(object, "class_prior_", out.classes.size());
   if (!priors) return std::move(priors).error();
   auto means = numbers_of(object, "theta_", 0);
@@ -217,10 +213,9 @@ Result<Artefact> read_naive_bayes(SklearnReader& reader, const PickleValue& obje
 
 Result<Artefact> read_svc(SklearnReader& reader, const PickleValue& object) {
   using Kernel = model::KernelMachine::Kernel;
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
+  auto begun = begin_classifier(object);
+  if (!begun) return begun;
+  Artefact& out = *begun;
   model::KernelMachine::Parts parts;
   const auto kernel = object.find("kernel").text().value_or("");
   if (kernel == "rbf") {

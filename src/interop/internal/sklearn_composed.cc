@@ -35,7 +35,8 @@ Result<Artefact> read_pipeline(SklearnReader& reader, const PickleValue& object)
     if (artefact->kind != Artefact::Kind::model && artefact->kind != Artefact::Kind::transform) {
       return unsupported_at(part, part.describe() + " in a Pipeline");
     }
-    parts += (parts.empty() ? "" : ", ") + std::string(class_of(part));
+    const std::string_view name = part.name();
+    parts += (parts.empty() ? "" : ", ") + std::string(name.substr(name.rfind('.') + 1));
     if (!first) first = *artefact;
     if (artefact->kind == Artefact::Kind::transform) before.push_back(artefact->transform);
     last = std::move(*artefact);

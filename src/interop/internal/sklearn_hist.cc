@@ -155,10 +155,9 @@ Result<TreeGatherer::Split> split_by_set(const HistTree& tree, std::size_t i, Co
 }
 
 Result<Artefact> read_hist_gradient_boosting(SklearnReader& reader, const PickleValue& object) {
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
+  auto begun = begin_classifier(object);
+  if (!begun) return begun;
+  Artefact& out = *begun;
   // From 1.4 on categories are numbered, and stand in front, before the trees see them.
   std::optional<Artefact> encoded;
   if (const PickleValue before = object.find("_preprocessor"); before && !before.is_none()) {

@@ -40,10 +40,9 @@ enum class Ending : std::uint8_t {
 };
 
 Result<Artefact> read_linear(SklearnReader& reader, const PickleValue& object, Ending ending) {
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
+  auto begun = begin_classifier(object);
+  if (!begun) return begun;
+  Artefact& out = *begun;
   const std::size_t rows = out.classes.size() == 2 ? 1 : out.classes.size();
   const auto weights = numbers_of(object, "coef_", 0);
   if (!weights) return Error(weights.error());
@@ -113,10 +112,9 @@ Result<Artefact> read_sgd(SklearnReader& reader, const PickleValue& object) {
 }
 
 Result<Artefact> read_perceptron(SklearnReader& reader, const PickleValue& object) {
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
+  auto begun = begin_classifier(object);
+  if (!begun) return begun;
+  Artefact& out = *begun;
   const std::size_t outputs = out.classes.size() == 2 ? 1 : out.classes.size();
   const auto kernels = parts_of(object, "coefs_"), biases = parts_of(object, "intercepts_");
   if (!kernels) return Error(kernels.error());

@@ -162,6 +162,14 @@ Artefact begin_artefact(const PickleValue& object, Artefact::Kind kind) {
   return out;
 }
 
+Result<Artefact> begin_classifier(const PickleValue& object) {
+  Artefact out = begin_artefact(object, Artefact::Kind::model);
+  auto classes = classes_of(object);
+  if (!classes) return std::move(classes).error();
+  out.classes = std::move(*classes);
+  return out;
+}
+
 Result<std::vector<double>> numbers_of(const PickleValue& value) {
   if (const auto array = value.array()) {
     const auto all = array->numbers();

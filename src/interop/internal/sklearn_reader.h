@@ -76,8 +76,10 @@ std::string_view version_of(const PickleValue& object);
 // Whether the object was written by this version or a later one. True if it does not tell.
 bool since(const PickleValue& object, int major, int minor);
 
-// origin, columns, and classes where they are known.
+// origin and columns.
 Artefact begin_artefact(const PickleValue& object, Artefact::Kind kind);
+// A model, with its classes too.
+Result<Artefact> begin_classifier(const PickleValue& object);
 // The number of columns it was fitted on, or 0.
 std::size_t features_of(const PickleValue& object);
 void set_columns(Artefact& artefact, const PickleValue& object, std::size_t count);

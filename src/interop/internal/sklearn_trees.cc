@@ -71,11 +71,10 @@ std::string counted_trees(std::size_t count) {
 
 Result<Artefact> forest_of(SklearnReader& reader, const PickleValue& object,
                            const std::vector<PickleValue>& trees) {
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
   if (auto one = one_output(object); !one) return std::move(one).error();
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
+  auto begun = begin_classifier(object);
+  if (!begun) return begun;
+  Artefact& out = *begun;
   const std::size_t inputs = out.columns.size(), width = out.classes.size();
   if (inputs == 0)
     return corrupt_at(object, object.describe() + " that does not tell its number of features");
@@ -217,10 +216,9 @@ Result<std::vector<double>> initial_scores(const PickleValue& object, std::size_
 }
 
 Result<Artefact> read_gradient_boosting(SklearnReader& reader, const PickleValue& object) {
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
+  auto begun = begin_classifier(object);
+  if (!begun) return begun;
+  Artefact& out = *begun;
   const std::size_t inputs = out.columns.size(), outputs = out.classes.size() == 2 ? 1 : out.classes.size();
   const auto trees = parts_of(object, "estimators_");
   if (!trees) return Error(trees.error());
@@ -295,10 +293,9 @@ void boosted_leaf(std::vector<double>& shares, double weight, bool real, bool sy
 }
 
 Result<Artefact> read_ada_boost(SklearnReader& reader, const PickleValue& object) {
-  Artefact out = begin_artefact(object, Artefact::Kind::model);
-  auto classes = classes_of(object);
-  if (!classes) return std::move(classes).error();
-  out.classes = std::move(*classes);
+  auto begun = begin_classifier(object);
+  if (!begun) return begun;
+  Artefact& out = *begun;
   const auto trees = parts_of(object, "estimators_");
   if (!trees) return Error(trees.error());
   const std::size_t inputs = out.columns.size(), width = out.classes.size();
