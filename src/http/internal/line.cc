@@ -1,0 +1,69 @@
+#include "http/internal/line.h"
+
+namespace nidus::http::internal {
+namespace {
+
+// How much of an unwanted body is read so that the connection can go on; beyond it a new one is cheaper.
+constexpr std::uint64_t kSkippedBytesMax = 64 << 10;
+
+}  // namespace
+
+RequestReader::Body Line::next_piece(std::string_view& piece) {
+  const std::string_view unseen = input.unseen();
+  std::string_view rest = unseen;
+  const RequestReader::Body state = reader.read_body(rest, piece);
+  const std::size_t framing =
+      piece.empty() ? unseen.size() - rest.size() : static_cast<std::size_t>(piece.data() - unseen.data());
+  if (framing > 0) input.skip(framing);
+  body_bytes += piece.size();
+  return state;
+}
+
+bool Line::tell_to_continue() {
+  constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+  continued = true;
+  const Transport::Outcome outcome = transport.write({&kContinue, 1});
+  // 25 bytes that nothing is in front of: what does not take them will take nothing.
+  return outcome.status == Transport::Status::done && outcome.bytes == kContinue.size();
+}
+
+bool Line::can_skip_body() const {
+  if (reader.body_is_done()) return true;
+  return !reader.is_chunked() && reader.body_bytes_left() <= kSkippedBytesMax && !waits_for_continue();
+}
+
+void Line::set_capacity(std::size_t capacity) {
+  input.set_capacity(capacity, [this](const char* from, const char* to, std::size_t size) {
+    const auto follow = [&](std::string_view& view) {
+      const auto first = reinterpret_cast<std::uintptr_t>(from);
+      const auto at = reinterpret_cast<std::uintptr_t>(view.data());
+      if (at >= first && at < first + size) view = {to + (at - first), view.size()};
+    };
+    follow(request.target);
+    follow(request.path);
+    for (auto& [name, value] : request.headers) {
+      follow(name);
+      follow(value);
+    }
+  });
+}
+
+void Line::append_head(std::string& out, const Response& response, ResponseHead::Framing framing,
+                       std::string_view date) {
+  if (framing == ResponseHead::Framing::until_closed || shared.draining) keep_alive = false;
+  const std::string_view connection = !keep_alive ? "close" : http_11 ? "" : "keep-alive";
+  shared.head.append(out, response, framing, response.body.size(), connection, date, request.id);
+}
+
+void Line::observe(int status, std::uint64_t bytes_out) const {
+  if (!shared.observer) return;
+  Exchange exchange;
+  exchange.route = route;
+  exchange.status = status;
+  exchange.bytes_in = body_bytes;
+  exchange.bytes_out = bytes_out;
+  exchange.time = std::chrono::steady_clock::now() - request.arrived;
+  shared.observer(request, exchange);
+}
+
+}  // namespace nidus::http::internal
