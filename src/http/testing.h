@@ -2,8 +2,8 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -34,7 +34,10 @@ struct TestAnswer {
 class TestClient {
  public:
   // Not connected yet.
-  TestClient() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {}
+  TestClient() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    const timeval silence{10, 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof silence);
+  }
   explicit TestClient(std::uint16_t port) : TestClient() {
     if (connect(port)) return;
     std::perror("TestClient");
@@ -43,7 +46,7 @@ class TestClient {
   TestClient(TestClient&& other) noexcept
       : socket_(std::exchange(other.socket_, -1)), received_(std::move(other.received_)) {}
   TestClient& operator=(TestClient&&) = delete;
-  ~TestClient() { close(); }
+  virtual ~TestClient() { close(); }
 
   int socket() const { return socket_; }
 
@@ -58,7 +61,7 @@ class TestClient {
   // False if the server has hung up.
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
-      const ssize_t count = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const ssize_t count = put(bytes.data(), bytes.size());
       if (count <= 0) return false;
       bytes.remove_prefix(static_cast<std::size_t>(count));
     }
@@ -131,17 +134,22 @@ class TestClient {
   const std::string& received() const { return received_; }
   // Waits for more bytes. False if there are none.
   bool more() {
-    pollfd one{socket_, POLLIN, 0};
-    if (::poll(&one, 1, 10000) <= 0) return false;
     char bytes[65536];
-    const ssize_t count = ::recv(socket_, bytes, sizeof bytes, 0);
+    errno = 0;
+    const ssize_t count = take(bytes, sizeof bytes);
     if (count <= 0) {
-      ended_ = true;
+      ended_ = errno != EAGAIN;
       return false;
     }
     received_.append(bytes, static_cast<std::size_t>(count));
     return true;
   }
+
+ protected:
+  virtual ssize_t put(const char* bytes, std::size_t size) {
+    return ::send(socket_, bytes, size, MSG_NOSIGNAL);
+  }
+  virtual ssize_t take(char* bytes, std::size_t size) { return ::recv(socket_, bytes, size, 0); }
 
  private:
   void receive_chunks(TestAnswer& answer) {

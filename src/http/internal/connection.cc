@@ -30,15 +30,6 @@ constexpr std::chrono::milliseconds kDrainGrace{500};
 // Steps of one connection before others get a turn: some tens of pipelined requests.
 constexpr int kStepsAtOnce = 100;
 
-bool allows(const Route& route, std::string_view type) {
-  if (route.content_types.empty() || type.empty()) return true;
-  for (const std::string_view allowed : route.content_types) {
-    if (allowed == type) return true;
-    if (allowed.ends_with("/*") && type.starts_with(allowed.substr(0, allowed.size() - 1))) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 Connection::Connection(Loop& loop, int socket, const Peer& peer)
@@ -72,7 +63,6 @@ void Connection::enter(Stage stage) {
 }
 
 void Connection::set_deadline(Clock::time_point time) { loop_.deadlines().set(*this, time); }
-
 Clock::time_point Connection::too_slow_at() const {
   return stage_since_ + shared_.time_allowed(stage_bytes_);
 }
@@ -107,7 +97,7 @@ bool Connection::step() {
       return step_discarding();
     case Stage::boarding:
       if (!reading_) begin_streaming();
-      return false;
+      [[fallthrough]];
     case Stage::handling:
     case Stage::streaming:
     case Stage::answering:
@@ -194,49 +184,15 @@ bool Connection::begin_request() {
 
   const Router::Found found = shared_.router.find(request.method, request.path, request.parameters);
   line_.route = found.route;
-  if (auto refusal = objection(found.allow)) return refuse(std::move(*refusal));
-  if (std::holds_alternative<Handler>(line_.route->handler)) return begin_body();
+  if (auto refusal = line_.objection(found.allow)) return refuse(std::move(*refusal));
+  if (std::holds_alternative<Handler>(line_.route->handler)) {
+    enter(Stage::body);
+    return true;
+  }
   if (shared_.streams.reserve()) return board();
   Response busy = problem(503, "All threads for streams are busy.", request.id);
   busy.headers.emplace_back("Retry-After", "1");
   return refuse(std::move(busy));
-}
-
-// Why a request is answered before its body was looked at; nothing if it is for the handler.
-std::optional<Response> Connection::objection(std::string_view allow) {
-  Request& request = line_.request;
-  const Route* const route = line_.route;
-  if (route == nullptr) {
-    if (request.path == "*") allow = shared_.router.allow_of_all();
-    if (allow.empty()) return problem(404, "There is nothing here.", request.id);
-    Response response;
-    if (request.method == Method::options) {
-      response.status = 204;
-    } else {
-      response = problem(405, "This path takes " + std::string(allow) + ".", request.id);
-    }
-    response.headers.emplace_back("Allow", allow);
-    return response;
-  }
-  if (shared_.guard) {
-    if (auto refusal = shared_.guard(request, *route)) return refusal;
-  }
-  if (line_.reader.body_is_done()) return std::nullopt;
-  if (!allows(*route, request.content_type())) {
-    std::string expected;
-    for (const std::string& type : route->content_types) expected += (expected.empty() ? "" : ", ") + type;
-    return problem(415, "The body has to be " + expected + ".", request.id);
-  }
-  if (request.content_length.value_or(0) > route->body_bytes_max) {
-    return problem(413, "The body is larger than " + std::to_string(route->body_bytes_max) + " bytes.",
-                   request.id);
-  }
-  return std::nullopt;
-}
-
-bool Connection::begin_body() {
-  enter(Stage::body);
-  return true;
 }
 
 bool Connection::step_body() {
@@ -350,8 +306,6 @@ bool Connection::step_discarding() {
   return false;
 }
 
-// ---- Answers ----
-
 void Connection::answer(Response&& response) {
   if (Loop::current() == &loop_) return deliver(std::move(response));
   const std::lock_guard lock(inbox_->mutex);
@@ -373,7 +327,6 @@ bool Connection::refuse(Response response) {
   flush();
   return true;
 }
-
 bool Connection::refuse(int status, std::string_view detail) {
   return refuse(problem(status, detail, line_.request.id));
 }
@@ -383,17 +336,9 @@ bool Connection::refuse_unreadable(const ReaderFault& fault) {
   shared_.malformed.fetch_add(1, std::memory_order_relaxed);
   line_.keep_alive = false;
   if (stage_ == Stage::header) {
-    Request& request = line_.request;
-    request.method = Method::other;
-    request.target = request.path = request.body = {};
-    request.headers.clear();
-    request.parameters.clear();
-    request.caller = {};
-    line_.route = nullptr;
-    line_.body_bytes = 0;
-    line_.request_id.clear();
+    line_.forget_request();
     loop_.append_request_id(line_.request_id);
-    request.id = line_.request_id;
+    line_.request.id = line_.request_id;
   }
   return refuse(fault.status, fault.detail);
 }
@@ -452,8 +397,6 @@ void Connection::next_request() {
   in_request_ = false;
   stage_ = Stage::header;
 }
-
-// ---- The socket ----
 
 // For what nobody keeps, or a header: the reader limits how much that can be.
 void Connection::make_room() {

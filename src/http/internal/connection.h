@@ -84,8 +84,6 @@ class Connection final : public Responder::Impl,
   bool step_body();
   bool step_discarding();
   bool begin_request();
-  std::optional<Response> objection(std::string_view allow);
-  bool begin_body();
   bool begin_handling();
   bool board();
   void begin_streaming();

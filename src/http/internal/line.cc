@@ -6,7 +6,56 @@ namespace {
 // How much of an unwanted body is read so that the connection can go on; beyond it a new one is cheaper.
 constexpr std::uint64_t kSkippedBytesMax = 64 << 10;
 
+bool allows(const Route& route, std::string_view type) {
+  if (route.content_types.empty() || type.empty()) return true;
+  for (const std::string_view allowed : route.content_types) {
+    if (allowed == type) return true;
+    if (allowed.ends_with("/*") && type.starts_with(allowed.substr(0, allowed.size() - 1))) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+std::optional<Response> Line::objection(std::string_view allow) {
+  if (route == nullptr) {
+    if (request.path == "*") allow = shared.router.allow_of_all();
+    if (allow.empty()) return problem(404, "There is nothing here.", request.id);
+    Response response;
+    if (request.method == Method::options) {
+      response.status = 204;
+    } else {
+      response = problem(405, "This path takes " + std::string(allow) + ".", request.id);
+    }
+    response.headers.emplace_back("Allow", allow);
+    return response;
+  }
+  if (shared.guard) {
+    if (auto refusal = shared.guard(request, *route)) return refusal;
+  }
+  if (reader.body_is_done()) return std::nullopt;
+  if (!allows(*route, request.content_type())) {
+    std::string expected;
+    for (const std::string& type : route->content_types) expected += (expected.empty() ? "" : ", ") + type;
+    return problem(415, "The body has to be " + expected + ".", request.id);
+  }
+  if (request.content_length.value_or(0) > route->body_bytes_max) {
+    return problem(413, "The body is larger than " + std::to_string(route->body_bytes_max) + " bytes.",
+                   request.id);
+  }
+  return std::nullopt;
+}
+
+void Line::forget_request() {
+  request.method = Method::other;
+  request.target = request.path = request.body = {};
+  request.headers.clear();
+  request.parameters.clear();
+  request.caller = {};
+  request_id.clear();
+  route = nullptr;
+  body_bytes = 0;
+}
 
 RequestReader::Body Line::next_piece(std::string_view& piece) {
   const std::string_view unseen = input.unseen();

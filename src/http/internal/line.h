@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "http/internal/buffer.h"
 #include "http/internal/request_reader.h"
@@ -35,6 +37,12 @@ struct Line {
   bool keep_alive = true;
   bool continued = false;  // 100 was sent
   std::uint64_t body_bytes = 0;
+
+  // Why the request is answered before its body is looked at; nothing if it is for the handler of `route`.
+  // `allow` as in Router::Found.
+  std::optional<Response> objection(std::string_view allow);
+  // For what was no request, but is answered.
+  void forget_request();
 
   // Takes the next of the body from the input. `piece` is the first of what is then unseen.
   RequestReader::Body next_piece(std::string_view& piece);
