@@ -325,12 +325,8 @@ class Run {
       if (table->rows() == 0) break;
       rows += table->rows();
     }
-    if (const auto& report = reader->report(); report.bad_rows() != 0) {
-      say(fmt::format("{} could not be read and {} not judged; the first: {}",
-                      report.bad_rows() == 1 ? "1 row" : with_thousands(report.bad_rows()) + " rows",
-                      report.bad_rows() == 1 ? "was" : "were", report.first_bad_row()));
-      status = kBadInput;
-    }
+    say_defects(reader->report(), "not judged");
+    if (reader->report().bad_rows() != 0) status = kBadInput;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     inputs_text_ += fmt::format("{}: {} rows; {}, {}\n", input, with_thousands(rows), duration_text(seconds),
                                 rate_text(static_cast<double>(rows) / seconds, "rows"));

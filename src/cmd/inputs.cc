@@ -11,6 +11,8 @@
 #include <span>
 #include <string_view>
 
+#include "base/text.h"
+#include "cmd/terminal.h"
 #include "interop/read.h"
 #include "net/capture.h"
 
@@ -82,6 +84,17 @@ Result<InputKind> kind_of(const std::string& path) {
   if (is_text(*bytes)) return InputKind::table;
   return Error{Errc::unsupported,
                path + ": neither a capture nor a table nor anything else that nidus reads"};
+}
+
+void say_defects(const data::TableReport& report, const char* left_out) {
+  if (report.bad_rows() != 0) {
+    say(fmt::format("{} could not be read and {} {}; the first: {}",
+                    report.bad_rows() == 1 ? "1 row" : with_thousands(report.bad_rows()) + " rows",
+                    report.bad_rows() == 1 ? "was" : "were", left_out, report.first_bad_row()));
+  }
+  if (const auto& names = report.of(data::Defect::repeated_name); names.count != 0) {
+    say(fmt::format("{}: a column stands twice: {}; the first of a name counts", report.file, names.first));
+  }
 }
 
 }  // namespace nidus::cmd

@@ -183,11 +183,7 @@ Result<InputTables> read_tables(const std::vector<std::string>& inputs) {
     data::TableReport report;
     auto table = data::read_table(input, options, &report);
     if (!table) return std::move(table).error();
-    if (report.bad_rows() != 0) {
-      say(fmt::format("{} could not be read and {} left out; the first: {}",
-                      report.bad_rows() == 1 ? "1 row" : with_thousands(report.bad_rows()) + " rows",
-                      report.bad_rows() == 1 ? "was" : "were", report.first_bad_row()));
-    }
+    say_defects(report, "left out");
     const std::size_t rows = table->rows();
     if (out.table.columns() == 0) {
       out.table = std::move(*table);
@@ -404,10 +400,11 @@ Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArgum
 
 Result<void> take_values(const InputTables& inputs, const model::Schema& schema, LabelledRows& rows,
                          Width width) {
+  const std::string& file = inputs.files.front();  // all have the same columns
   const auto there = detect::schema_in(schema, inputs.table);
-  if (!there) return there.error();
+  if (!there) return Error(there.error()).within(file);
   const auto bound = model::TableRows::bind(*there, inputs.table);
-  if (!bound) return bound.error();
+  if (!bound) return inputs.files.size() == 1 ? Error(bound.error()).within(file) : bound.error();
   rows.values.resize(rows.rows() * bound->inputs());
   if (width != Width::single) rows.wide_values.resize(rows.values.size());
   for (std::size_t i = 0; i < rows.table_rows.size(); ++i) {

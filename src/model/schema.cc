@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/number.h"
 #include "base/text.h"
 
 namespace nidus::model {
@@ -57,11 +58,18 @@ Result<TableRows> TableRows::bind(const Schema& schema, const data::Table& table
       }
     } else if (text) {
       std::size_t row = 0;
+      // What is no number at all tells a person more than the numbers around it, which are text only for its
+      // sake.
+      const auto is_other = [&](std::size_t at) {
+        return !source.column->missing(at) && !parse_number(source.column->text_at(at));
+      };
+      while (row < source.column->size() && !is_other(row)) ++row;
+      if (row == source.column->size()) row = 0;
       while (row < source.column->size() && source.column->missing(row)) ++row;
       if (row < source.column->size()) {
-        return Error{Errc::invalid, "column '" + column.name + "' holds text, such as '" +
-                                        std::string(source.column->text_at(row).substr(0, 40)) +
-                                        "', the model expects numbers"};
+        return Error{Errc::corrupt, "column '" + column.name + "' holds text, such as '" +
+                                        std::string(source.column->text_at(row).substr(0, 40)) + "' in row " +
+                                        with_thousands(row + 1) + ", the model expects numbers"};
       }
       source.values.assign(source.column->size(), kNone);
     }

@@ -38,9 +38,9 @@ TEST(TableRows, TheFirstMissingColumnIsNamed) {
 
 TEST(TableRows, TextWhereNumbersAreWantedIsRefused) {
   data::Table table;
-  table.add(data::Column::text("bytes", std::vector<std::string>{"", "many"}));
-  table.add(data::Column::text("service", std::vector<std::string>{"dns", "dns"}));
-  EXPECT_THAT(TableRows::bind(flow_schema(), table).error().message, HasSubstr("such as 'many'"));
+  table.add(data::Column::text("bytes", std::vector<std::string>{"", "12", "many"}));
+  table.add(data::Column::text("service", std::vector<std::string>{"dns", "dns", "dns"}));
+  EXPECT_THAT(TableRows::bind(flow_schema(), table).error().message, HasSubstr("such as 'many' in row 3"));
 }
 
 TEST(TableRows, NumbersCanBeCategories) {
