@@ -24,6 +24,7 @@ int run_evaluate(std::span<const std::string> words);
 int run_explain(std::span<const std::string> words);
 int run_import(std::span<const std::string> words);
 int run_export(std::span<const std::string> words);
+int run_serve(std::span<const std::string> words);
 int run_inspect(std::span<const std::string> words);
 int run_help(std::span<const std::string> words);
 int run_version(std::span<const std::string> words);

@@ -116,34 +116,27 @@ Response ready(const Application& app, const Request& request) {
   return internal::json_response(std::move(body));
 }
 
-http::Route get(std::string pattern, std::function<Response(const Request&)> answer) {
-  http::Route route;
-  route.method = Method::get;
-  route.pattern = std::move(pattern);
-  route.handler = http::Handler([answer = std::move(answer)](const Request& request, Responder responder) {
-    responder.send(answer(request));
-  });
-  return route;
-}
-
 }  // namespace
 
 std::vector<http::Route> routes_of_service(Application& app) {
   std::vector<http::Route> routes;
-  routes.push_back(get("/", [&app](const Request&) { return front_page(app); }));
-  routes.push_back(get("/health", [&app](const Request& request) { return health(app, request); }));
+  routes.push_back(internal::get_route("/", [&app](const Request&) { return front_page(app); }));
+  routes.push_back(
+      internal::get_route("/health", [&app](const Request& request) { return health(app, request); }));
   // Whether the process turns, and whether it should be sent requests: Kubernetes asks for both.
   for (const char* path : {"/api/v1/health/live", "/livez"})
-    routes.push_back(get(path, [](const Request&) { return internal::json_response("{\"live\":true}"); }));
+    routes.push_back(
+        internal::get_route(path, [](const Request&) { return internal::json_response("{\"live\":true}"); }));
   for (const char* path : {"/api/v1/health/ready", "/readyz"})
-    routes.push_back(get(path, [&app](const Request& request) { return ready(app, request); }));
-  routes.push_back(get("/metrics", [&app](const Request&) {
+    routes.push_back(
+        internal::get_route(path, [&app](const Request& request) { return ready(app, request); }));
+  routes.push_back(internal::get_route("/metrics", [&app](const Request&) {
     Response response;
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
     response.body = app.metrics.text();
     return response;
   }));
-  routes.push_back(get("/openapi.json", [](const Request&) {
+  routes.push_back(internal::get_route("/openapi.json", [](const Request&) {
     return internal::json_response(std::string(internal::openapi_document()));
   }));
   return routes;

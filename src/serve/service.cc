@@ -226,7 +226,7 @@ Result<void> Service::reload(Settings settings) {
 bool Service::stop(std::chrono::milliseconds patience) {
   if (!impl_ || impl_->stopped.exchange(true)) return true;
   impl_->app.draining = true;
-  impl_->watch.reset();
+  if (impl_->watch) impl_->watch->stop();
   const bool whole = impl_->server->stop(patience);
   impl_->app.log().info("stopped", {{"complete", whole}});
   impl_->app.log().flush();

@@ -1,10 +1,12 @@
 #include "serve/settings.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 
+#include "base/file.h"
 #include "base/testing.h"
 
 namespace nidus::serve {
@@ -134,6 +136,17 @@ TEST(Settings, SaysWhichChangesNeedARestart) {
   after.server.port = 1;
   after.log.level = "debug";
   EXPECT_THAT(changed_beyond_reload(before, after), ElementsAre("server.port"));
+}
+
+TEST(Settings, AreAllInTheDocument) {
+  const auto document = read_file(NIDUS_SOURCE_DIR "/docs/configuration.md");
+  ASSERT_TRUE(document);
+  for (const auto& setting : describe_settings()) {
+    const std::string line = fmt::format("| `{}` | {} | {} | {} |\n", setting.key,
+                                         setting.fallback.empty() ? "" : "`" + setting.fallback + "`",
+                                         setting.live ? "yes" : "", setting.help);
+    EXPECT_THAT(*document, HasSubstr(line));
+  }
 }
 
 TEST(Settings, AFileThatIsNotThereIsAnError) {

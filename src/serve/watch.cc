@@ -51,13 +51,17 @@ FileWatch::FileWatch(std::function<void()> changed) : impl_(std::make_unique<Imp
   if (impl_->events >= 0 && impl_->wake >= 0) impl_->thread = std::thread([this] { impl_->run(); });
 }
 
-FileWatch::~FileWatch() {
+void FileWatch::stop() {
   impl_->stop = true;
   if (impl_->thread.joinable()) {
     const std::uint64_t one = 1;
     (void)!::write(impl_->wake, &one, sizeof(one));
     impl_->thread.join();
   }
+}
+
+FileWatch::~FileWatch() {
+  stop();
   if (impl_->events >= 0) ::close(impl_->events);
   if (impl_->wake >= 0) ::close(impl_->wake);
 }

@@ -15,6 +15,9 @@ class FileWatch {
   explicit FileWatch(std::function<void()> changed);
   ~FileWatch();
 
+  // Nothing is told any more once it returns.
+  void stop();
+
   // In place of those before. A file is watched through its folder, so that one put in its place is seen.
   void watch(const std::vector<std::filesystem::path>& paths);
 

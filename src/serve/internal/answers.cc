@@ -1,5 +1,8 @@
 #include "serve/internal/answers.h"
 
+#include <chrono>
+#include <utility>
+
 #include "base/json_writer.h"
 
 namespace nidus::serve::internal {
@@ -52,6 +55,16 @@ http::Response too_busy(const http::Request& request) {
   auto response = http::problem(503, "Too many batches wait already; try again", request.id);
   response.headers.emplace_back("Retry-After", "1");
   return response;
+}
+
+http::Route get_route(std::string pattern, std::function<http::Response(const http::Request&)> answer) {
+  http::Route route;
+  route.pattern = std::move(pattern);
+  route.handler =
+      http::Handler([answer = std::move(answer)](const http::Request& request, http::Responder responder) {
+        responder.send(answer(request));
+      });
+  return route;
 }
 
 }  // namespace nidus::serve::internal

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <chrono>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -33,5 +33,8 @@ http::Response row_failure(Application& app, const RowFault& fault, const http::
 http::Response no_detector(const http::Request& request);
 // 503 with Retry-After.
 http::Response too_busy(const http::Request& request);
+
+// A GET that is answered at once.
+http::Route get_route(std::string pattern, std::function<http::Response(const http::Request&)> answer);
 
 }  // namespace nidus::serve::internal
