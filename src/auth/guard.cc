@@ -32,11 +32,11 @@ struct TextHash {
   std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
 };
 
-struct KnownKey {
+struct HeldKey {
   store::ApiKey key;
   mutable std::atomic<std::int64_t> noted_us{0};
 };
-using Keys = std::unordered_map<std::string, std::shared_ptr<const KnownKey>, TextHash, std::equal_to<>>;
+using Keys = std::unordered_map<std::string, std::shared_ptr<const HeldKey>, TextHash, std::equal_to<>>;
 
 std::int64_t now_microseconds() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
@@ -55,12 +55,12 @@ bool is_loopback(const std::array<std::uint8_t, 16>& address) {
          address[15] == 1;
 }
 
-// "localhost:8080" and the like: a page of elsewhere whose name was made to mean this machine has its own
-// name there (DNS rebinding).
-bool names_this_machine(std::string_view host) {
+// "localhost:8080", "127.0.0.1", a name without a dot: what no stranger can own in the public name system. A
+// page of elsewhere whose name was made to mean this machine has its own name there (DNS rebinding).
+bool is_no_strangers_name(std::string_view host) {
   if (host.starts_with('[')) return host.starts_with("[::1]");
   host = host.substr(0, host.find(':'));
-  if (equal_ignoring_case(host, "localhost")) return true;
+  if (host.find('.') == std::string_view::npos) return !host.empty();
   return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
@@ -105,7 +105,7 @@ Result<void> Guard::Impl::read_keys() {
   const auto before = keys.load();
   auto fresh = std::make_shared<Keys>();
   for (auto& key : *all) {
-    auto known = std::make_shared<KnownKey>();
+    auto known = std::make_shared<HeldKey>();
     const std::string id = key.id;
     if (const auto old = before->find(id); old != before->end())
       known->noted_us = old->second->noted_us.load();
@@ -143,7 +143,7 @@ std::optional<http::Caller> Guard::Impl::caller_of(std::string_view credentials)
     const auto snapshot = keys.load();
     const auto found = snapshot->find(text->id);
     if (found == snapshot->end()) return std::nullopt;
-    const KnownKey& known = *found->second;
+    const HeldKey& known = *found->second;
     if (!is_secret_of(known.key, text->secret) || !is_live(known.key, now_us)) return std::nullopt;
     auto noted = known.noted_us.load();
     if (now_us - noted > kUseNotedUs && known.noted_us.compare_exchange_strong(noted, now_us)) {
@@ -214,7 +214,7 @@ std::optional<http::Response> Guard::Impl::check(http::Request& request, const h
   } else if (!needed) {
     request.caller.scopes = kAllScopes & ~kAdmin;
     if (options.required == Requirement::never ||
-        (is_loopback(address) && names_this_machine(request.header("Host")) &&
+        (is_loopback(address) && is_no_strangers_name(request.header("Host")) &&
          request.header("Origin").empty())) {
       request.caller.scopes |= kAdmin;
     }

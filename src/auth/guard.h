@@ -42,7 +42,7 @@ struct GuardCounts {
 // shows something that is not good is refused even where nothing is needed, so that a typing error is
 // noticed, and pays for it with much of what its address may do. Where nothing is required, whoever asks may
 // do what is not `admin`; that too only from this machine itself, and not through a web page that a browser
-// on it shows (the Host of the request must be this machine's own name).
+// on it shows (the Host of the request must be one that no stranger can own).
 //
 // Keys are read from the store again within a second after anybody changed them. Thread-safe.
 class Guard {

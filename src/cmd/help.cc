@@ -24,6 +24,8 @@ constexpr Verb kVerbs[] = {
     {"import", "model files of scikit-learn, XGBoost, Keras, PyTorch, ONNX … to a detector", run_import},
     {"export", "a detector to ONNX or XGBoost JSON", run_export},
     {"serve", "judges flows for others, over HTTP", run_serve},
+    {"alerts", "what `nidus serve` found: list, show, triage, export", run_alerts},
+    {"keys", "who may ask `nidus serve`: create, list, revoke, rotate", run_keys},
     {"inspect", "what is in a capture, table, detector or model file", run_inspect},
     {"help", "this list, one verb, or a topic", run_help},
     {"version", "which nidus this is", run_version},

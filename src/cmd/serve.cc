@@ -6,9 +6,12 @@
 #include <poll.h>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
+#include "cmd/service_store.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 #include "serve/notify.h"
@@ -85,6 +88,19 @@ Result<serve::SettingsSources> sources_of(const Words& words) {
   return sources;
 }
 
+// Without store.file, the store that `nidus keys` uses is used if it is there, so that a key that was made is
+// asked for, and under systemd in any case.
+Result<serve::Settings> load_with_store(const serve::SettingsSources& sources) {
+  auto settings = serve::load_settings(sources);
+  if (!settings || !settings->store.file.empty()) return settings;
+  std::error_code failed;
+  const auto usual = service_store_path("");
+  if (std::getenv("STATE_DIRECTORY") != nullptr || std::filesystem::exists(usual, failed)) {
+    settings->store.file = usual;
+  }
+  return settings;
+}
+
 int run_until_stopped(const Words& words, const serve::Settings& settings, const Signals& signals) {
   auto service = serve::Service::start(settings);
   if (!service) return complain(service.error());
@@ -99,7 +115,7 @@ int run_until_stopped(const Words& words, const serve::Settings& settings, const
       case SIGHUP: {
         serve::notify_manager("RELOADING=1");
         const auto sources = sources_of(words);
-        auto fresh = sources ? serve::load_settings(*sources) : Result<serve::Settings>(sources.error());
+        auto fresh = sources ? load_with_store(*sources) : Result<serve::Settings>(sources.error());
         const auto done = fresh ? (*service)->reload(std::move(*fresh)) : Result<void>(fresh.error());
         // What was so stays so: a service does not die of a typing mistake.
         say(done ? "reloaded" : "not all was reloaded: " + done.error().message);
@@ -172,7 +188,7 @@ int run_serve(std::span<const std::string> words) {
   given.detectors.insert(given.detectors.end(), more.begin(), more.end());
   const auto sources = sources_of(given);
   if (!sources) return complain_usage("serve", sources.error().message);
-  const auto settings = serve::load_settings(*sources);
+  const auto settings = load_with_store(*sources);
   if (!settings) return complain(settings.error());
   if (given.check) {
     for (const auto& note : settings->notes) say(note);

@@ -25,6 +25,8 @@ int run_explain(std::span<const std::string> words);
 int run_import(std::span<const std::string> words);
 int run_export(std::span<const std::string> words);
 int run_serve(std::span<const std::string> words);
+int run_alerts(std::span<const std::string> words);
+int run_keys(std::span<const std::string> words);
 int run_inspect(std::span<const std::string> words);
 int run_help(std::span<const std::string> words);
 int run_version(std::span<const std::string> words);

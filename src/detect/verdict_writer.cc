@@ -19,6 +19,27 @@ namespace {
 
 constexpr std::string_view kRed = "\x1b[31m", kYellow = "\x1b[33m", kPlain = "\x1b[0m";
 
+// As Suricata writes it: with an offset and not with a Z.
+std::string eve_time(std::int64_t us) {
+  std::string text = iso8601(us);
+  if (!text.empty() && text.back() == 'Z') text.replace(text.size() - 1, 1, "+0000");
+  return text;
+}
+
+void address_fields(JsonWriter& json, const Subject& s, std::string_view source, std::string_view source_port,
+                    std::string_view destination, std::string_view destination_port) {
+  const bool ports = has_ports(s.tuple.protocol);
+  if (s.has_addresses) json.field(source, net::address_text(s.tuple.source, s.tuple.version));
+  if (ports) json.field(source_port, s.tuple.source_port);
+  if (s.has_addresses) json.field(destination, net::address_text(s.tuple.destination, s.tuple.version));
+  if (ports) json.field(destination_port, s.tuple.destination_port);
+}
+
+}  // namespace
+
+int severity(double score) { return score >= 0.9 ? 1 : score >= 0.6 ? 2 : 3; }
+int severity(const Verdict& verdict) { return severity(verdict.score); }
+
 // Suricata's classtypes for what our classes usually are; anything else is its plainest word.
 std::string_view category_of(std::string_view label) {
   struct Known {
@@ -46,26 +67,6 @@ std::uint32_t signature_id(std::string_view label) {
   const auto digest = checksum64(std::as_bytes(std::span(label.data(), label.size())));
   return 97'000'000u + static_cast<std::uint32_t>(digest % 1'000'000u);
 }
-
-// As Suricata writes it: with an offset and not with a Z.
-std::string eve_time(std::int64_t us) {
-  std::string text = iso8601(us);
-  if (!text.empty() && text.back() == 'Z') text.replace(text.size() - 1, 1, "+0000");
-  return text;
-}
-
-void address_fields(JsonWriter& json, const Subject& s, std::string_view source, std::string_view source_port,
-                    std::string_view destination, std::string_view destination_port) {
-  const bool ports = has_ports(s.tuple.protocol);
-  if (s.has_addresses) json.field(source, net::address_text(s.tuple.source, s.tuple.version));
-  if (ports) json.field(source_port, s.tuple.source_port);
-  if (s.has_addresses) json.field(destination, net::address_text(s.tuple.destination, s.tuple.version));
-  if (ports) json.field(destination_port, s.tuple.destination_port);
-}
-
-}  // namespace
-
-int severity(const Verdict& verdict) { return verdict.score >= 0.9 ? 1 : verdict.score >= 0.6 ? 2 : 3; }
 
 std::uint64_t flow_number(const Subject& s) {
   std::array<std::byte, 48> bytes{};

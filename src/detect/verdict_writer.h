@@ -54,7 +54,12 @@ class VerdictWriter {
 };
 
 // 1 is the most severe, as in Suricata: by how sure the detector is.
+int severity(double score);
 int severity(const Verdict& verdict);
+// What EVE says of a label: the nearest of Suricata's classes of attacks, and a number that is always the
+// same.
+std::string_view category_of(std::string_view label);
+std::uint32_t signature_id(std::string_view label);
 
 // The same number for the same flow in every run, below 2^53 so that every JSON reader keeps it.
 std::uint64_t flow_number(const Subject& subject);

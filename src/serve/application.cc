@@ -1,6 +1,8 @@
 #include "serve/application.h"
 
+#include "auth/scopes.h"
 #include "base/parallel.h"
+#include "base/text.h"
 
 namespace nidus::serve {
 
@@ -18,6 +20,95 @@ Application::Application(Settings settings, std::unique_ptr<Log> log)
 void Application::set_settings(Settings settings) {
   log().set_level(log_level_of(settings.log.level));
   settings_.store(std::make_shared<const Settings>(std::move(settings)), std::memory_order_release);
+}
+
+Result<void> Application::open_store() {
+  const auto now = settings();
+  const auto& s = now->store;
+  if (!s.file.empty()) {
+    store::StoreOptions options;
+    options.keep = s.keep == "none"  ? store::KeepPolicy::none
+                   : s.keep == "all" ? store::KeepPolicy::all
+                                     : store::KeepPolicy::attacks;
+    options.keep_without_addresses = s.keep_without_addresses;
+    options.alert_window_us = static_cast<std::int64_t>(s.alert_window_s * 1e6);
+    options.age_max_us = static_cast<std::int64_t>(s.age_days * 86'400e6);
+    options.bytes_max = s.size_mb * 1'000'000;
+    options.free_bytes_min = s.free_mb * 1'000'000;
+    auto opened = store::Store::open(s.file, options);
+    if (!opened) return std::move(opened).error();
+    store_ = std::make_unique<store::Store>(std::move(*opened));
+    readiness.emplace_back("store", [this] {
+      const auto counts = store_->counts();
+      return counts.state == store::StoreState::ok ? std::string()
+                                                   : "the store is " + std::string(name(counts.state));
+    });
+    const auto sampled = [this](const char* metric, const char* help, bool counter, auto member) {
+      metrics.sampled(metric, help, counter,
+                      [this, member] { return static_cast<double>(store_->counts().*member); });
+    };
+    using Counts = store::StoreCounts;
+    sampled("nidus_store_bytes", "Size of the store's database", false, &Counts::bytes);
+    sampled("nidus_store_waiting", "Writes that are not on disk yet", false, &Counts::waiting);
+    sampled("nidus_store_commits_total", "Transactions", true, &Counts::commits);
+    sampled("nidus_store_writes_total", "Writes that were acknowledged", true, &Counts::writes);
+    sampled("nidus_store_verdicts_total", "Verdicts that were kept", true, &Counts::verdicts);
+    sampled("nidus_store_refused_full_total", "Writes refused for want of room", true, &Counts::refused_full);
+    sampled("nidus_store_refused_behind_total", "Writes refused because too many waited", true,
+            &Counts::refused_behind);
+    sampled("nidus_store_failed_total", "Writes that the disk refused", true, &Counts::failed);
+    sampled("nidus_store_expired_total", "Rows deleted for age or size", true, &Counts::expired);
+    metrics.sampled("nidus_store_ok", "Whether the store takes everything", false,
+                    [this] { return store_->counts().state == store::StoreState::ok ? 1.0 : 0.0; });
+  }
+
+  const auto& a = now->auth;
+  auth::GuardOptions options;
+  options.required = a.required == "always"  ? auth::Requirement::always
+                     : a.required == "never" ? auth::Requirement::never
+                                             : auth::Requirement::automatic;
+  if (!a.token_keys.empty()) {
+    options.tokens.emplace();
+    options.tokens->keys = a.token_keys;
+    options.tokens->issuer = a.token_issuer;
+    options.tokens->audience = a.token_audience;
+  } else if (!a.token_issuer.empty() || !a.token_audience.empty()) {
+    return Error{Errc::invalid, "auth.token_issuer and auth.token_audience need auth.token_keys"};
+  }
+  options.client_certificates = !now->server.client_authorities.empty();
+  for (const auto word : split(a.certificate_scopes, ' ')) {
+    if (word.empty()) continue;
+    const auto scope = auth::scope_named(word);
+    if (!scope)
+      return Error{Errc::invalid, "auth.certificate_scopes: '" + std::string(word) + "' is no scope"};
+    options.certificate_scopes |= *scope;
+  }
+  const auto burst_of = [](double rate, double burst) { return burst > 0 ? burst : 2 * rate; };
+  options.per_second = a.rate_per_s;
+  options.burst = burst_of(a.rate_per_s, a.rate_burst);
+  options.address_per_second = a.address_rate_per_s;
+  options.address_burst = burst_of(a.address_rate_per_s, a.address_rate_burst);
+  auto guard = auth::Guard::start(options, store_.get());
+  if (!guard) return std::move(guard).error();
+  guard_ = std::move(*guard);
+  const auto sampled = [this](const char* reason, auto member) {
+    metrics.sampled("nidus_auth_refused_total", "Requests refused, by why", true,
+                    [this, member] { return static_cast<double>(guard_->counts().*member); },
+                    {{"reason", reason}});
+  };
+  sampled("unauthenticated", &auth::GuardCounts::unauthenticated);
+  sampled("forbidden", &auth::GuardCounts::forbidden);
+  sampled("limited", &auth::GuardCounts::limited);
+  return {};
+}
+
+void Application::keep(std::vector<store::Verdict> verdicts, std::function<void(Result<void>)> done) {
+  if (!store_ || verdicts.empty()) return done({});
+  std::vector<store::Change> changes;
+  changes.emplace_back(store::Keep{std::move(verdicts)});
+  store_->write(std::move(changes), [done = std::move(done)](Result<store::Store::Numbers> written) {
+    done(written ? Result<void>() : Result<void>(std::move(written).error()));
+  });
 }
 
 }  // namespace nidus::serve

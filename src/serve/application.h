@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "auth/guard.h"
 #include "http/server.h"
 #include "serve/detectors.h"
 #include "serve/internal/pool.h"
@@ -16,6 +17,7 @@
 #include "serve/metrics.h"
 #include "serve/scopes.h"
 #include "serve/settings.h"
+#include "store/store.h"
 
 namespace nidus::serve {
 
@@ -32,6 +34,22 @@ class Application {
   void set_settings(Settings settings);
 
   Log& log() { return *log_; }
+
+  // Opens what is kept and who may do what; before the service listens. Errors are those of the store and the
+  // guard, and Errc::invalid for settings that make no sense.
+  Result<void> open_store();
+  // Null if nothing is kept.
+  store::Store* store() const { return store_.get(); }
+  // Null before open_store().
+  auth::Guard* guard() const { return guard_.get(); }
+
+  // Keeps those verdicts that the settings ask for, and then calls `done`: at once if there are none or
+  // nothing is kept, else on another thread when they are on disk, so that what was answered is not
+  // forgotten. `done` must not block. Errc::exhausted if there is no room, Errc::io if the disk refuses: 503
+  // or 507 to the client.
+  void keep(std::vector<store::Verdict> verdicts, std::function<void(Result<void>)> done);
+  // Whether keep() would keep it: what it costs to describe a verdict can be saved.
+  bool keeps(const store::Verdict& verdict) const { return store_ && store_->keeps(verdict); }
 
  private:
   const std::unique_ptr<Log> log_;
@@ -52,6 +70,8 @@ class Application {
 
  private:
   std::atomic<std::shared_ptr<const Settings>> settings_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<auth::Guard> guard_;  // reads keys from the store
 };
 
 // The routes of each area. The application must outlive them.
@@ -62,6 +82,8 @@ std::vector<http::Route> routes_of_records(Application& app);    // /batch_predi
 std::vector<http::Route> routes_of_detectors(Application& app);  // /api/v1/detectors
 std::vector<http::Route> routes_of_predict(Application& app);    // /api/v1/predict
 std::vector<http::Route> routes_of_inference(Application& app);  // /v2
+std::vector<http::Route> routes_of_alerts(Application& app);     // /api/v1/alerts, flows, statistics
+std::vector<http::Route> routes_of_keys(Application& app);       // /api/v1/keys, audit
 
 inline constexpr const char* kServiceName = "nidus";
 inline constexpr const char* kServiceVersion = NIDUS_VERSION;

@@ -117,10 +117,11 @@ Result<std::unique_ptr<Service>> Service::start(Settings settings) {
     return Error{Errc::invalid, "server.certificate and server.key belong together"};
   if (!s.client_authorities.empty() && s.certificate.empty())
     return Error{Errc::invalid, "server.client_authorities needs server.certificate and server.key"};
-  if (!is_loopback(s.address) && !s.insecure && s.client_authorities.empty()) {
-    return Error{Errc::invalid, fmt::format("{} can be reached from elsewhere, and anybody could ask: set "
-                                            "server.client_authorities, or say --insecure",
-                                            s.address)};
+  if (!is_loopback(s.address) && !s.insecure && settings.auth.required == "never") {
+    return Error{Errc::invalid,
+                 fmt::format("{} can be reached from elsewhere, and auth.required = \"never\" lets "
+                             "anybody do anything: say --insecure if that is meant",
+                             s.address)};
   }
   Log::Options log_options;
   log_options.level = log_level_of(settings.log.level);
@@ -133,11 +134,20 @@ Result<std::unique_ptr<Service>> Service::start(Settings settings) {
   auto impl = std::make_unique<Impl>(settings, std::move(*log));
   Application& app = impl->app;
   for (const auto& note : settings.notes) app.log().warning("settings_note", {{"note", note}});
+  if (auto done = app.open_store(); !done) return std::move(done).error();
+  if (!is_loopback(s.address) && !s.insecure && !app.guard()->is_required()) {
+    return Error{
+        Errc::invalid,
+        fmt::format("{} can be reached from elsewhere, and anybody could ask: make a key with `nidus keys "
+                    "create`, set auth.token_keys or server.client_authorities, or say --insecure",
+                    s.address)};
+  }
   if (auto done = app.detectors.reload(settings); !done) return std::move(done).error();
 
   std::vector<http::Route> routes;
-  for (auto* area : {routes_of_service, routes_of_ensemble, routes_of_anomalies, routes_of_records,
-                     routes_of_detectors, routes_of_predict, routes_of_inference}) {
+  for (auto* area :
+       {routes_of_service, routes_of_ensemble, routes_of_anomalies, routes_of_records, routes_of_detectors,
+        routes_of_predict, routes_of_inference, routes_of_alerts, routes_of_keys}) {
     auto some = area(app);
     std::move(some.begin(), some.end(), std::back_inserter(routes));
   }
@@ -149,11 +159,14 @@ Result<std::unique_ptr<Service>> Service::start(Settings settings) {
                              {{"status", i == 0 ? "none" : fmt::format("{}xx", i)}});
   }
 
-  auto server =
-      http::Server::start(server_options(settings), std::move(routes), {},
-                          [raw = impl.get()](const http::Request& request, const http::Exchange& exchange) {
-                            raw->observe(request, exchange);
-                          });
+  auto server = http::Server::start(
+      server_options(settings), std::move(routes),
+      [guard = app.guard()](http::Request& request, const http::Route& route) {
+        return (*guard)(request, route);
+      },
+      [raw = impl.get()](const http::Request& request, const http::Exchange& exchange) {
+        raw->observe(request, exchange);
+      });
   if (!server) return std::move(server).error();
   impl->server.emplace(std::move(*server));
   const auto sampled = [&](const char* name, const char* help, bool counter,
@@ -210,6 +223,10 @@ Result<void> Service::reload(Settings settings) {
   for (const auto& key : changed_beyond_reload(*app.settings(), settings))
     app.log().warning("setting_needs_restart", {{"setting", key}});
   auto done = app.detectors.reload(settings);
+  if (auto guard = app.guard()->reload(); !guard) {
+    app.log().error("guard_not_loaded", {{"error", guard.error().message}});
+    if (done) done = std::move(guard);
+  }
   if (!settings.server.certificate.empty()) {
     auto certificates = impl_->server->reload_certificates();
     if (!certificates) {

@@ -62,6 +62,23 @@ struct Settings {
       {"pair", {{"random_forest", 0.5}, {"xgboost", 0.5}}},
       {"trio", {{"random_forest", 0.35}, {"xgboost", 0.35}, {"deep_mlp", 0.3}}}};
 
+  struct Store {
+    std::string file;  // empty: nothing is kept
+    std::string keep = "attacks";
+    bool keep_without_addresses = false;
+    double age_days = 90;
+    std::uint64_t size_mb = 4096, free_mb = 64;
+    double alert_window_s = 600;
+  } store;
+
+  struct Auth {
+    std::string required = "auto";
+    std::string token_keys, token_issuer, token_audience;
+    std::string certificate_scopes = "predict upload alerts";
+    double rate_per_s = 0, rate_burst = 0;                  // of a key, token or certificate
+    double address_rate_per_s = 0, address_rate_burst = 0;  // of an address without one
+  } auth;
+
   struct Log {
     std::string level = "info";
     std::string file;  // empty: standard error
