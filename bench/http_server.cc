@@ -55,6 +55,7 @@ int serve(std::uint16_t port, bool batched) {
   http::ServerOptions options;
   options.port = port;
   options.threads = 1;
+  options.connections_per_address_max = options.connections_max;  // the crowd comes from one
   http::Route predict;
   predict.method = http::Method::post;
   predict.pattern = "/predict";

@@ -71,8 +71,8 @@ struct ServerOptions {
   std::size_t stream_threads = 16;  // stream handlers at once; one more is answered 503
 
   std::size_t connections_max = 20000;
-  std::size_t connections_per_address_max = 10000;
-  std::size_t header_bytes_max = 16 << 10;  // request line and headers; beyond it 431
+  std::size_t connections_per_address_max = 10000;  // of IPv6: per network of 64 bits
+  std::size_t header_bytes_max = 16 << 10;          // request line and headers; beyond it 431
   std::size_t headers_max = 100;
   std::size_t target_bytes_max = 8 << 10;  // beyond it 414
   // Bodies held whole, by all connections together; beyond it 503.

@@ -146,7 +146,7 @@ TEST_F(ServerTest, ALargeAnswerArrivesWhole) {
   start();
   const TestAnswer answer = client().ask(get("/big"));
   EXPECT_TRUE(answer.whole);
-  EXPECT_EQ(answer.body, std::string(50 << 20, 'b'));
+  EXPECT_TRUE(answer.body == std::string(50 << 20, 'b'));
 }
 
 TEST_F(ServerTest, BodiesAreStreamedBothWays) {
@@ -320,6 +320,7 @@ TEST_F(ServerTest, WhatArrivedTogetherIsWorkedOnTogether) {
   for (TestClient& one : clients) one.send(get("/batch"));
   block.set_value();
   for (TestClient& one : clients) EXPECT_EQ(one.receive().body, "20");
+  server_.reset();  // its handlers use what ends here
   EXPECT_EQ(batches, (std::vector<std::size_t>{1, 20}));
 }
 

@@ -239,6 +239,32 @@ TEST_F(ServerTest, ContinueIsSentWhenABodyIsWanted) {
   }
 }
 
+// The read that watches for a client's end while a handler works is still pending when the next request
+// begins.
+TEST_F(ServerTest, AWatchedConnectionGoesOn) {
+  options_.idle_time = milliseconds(1500);
+  start();
+  TestClient one = client();
+  const std::string expecting = "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+  for (const char* target : {"/echo", "/stream"}) {
+    one.send(get("/later") + "POST " + target + " HTTP/1.1\r\nHost: a\r\n" + expecting);
+    Responder responder = kept_.take();
+    std::this_thread::sleep_for(milliseconds(400));
+    responder.send(text("late"));
+    EXPECT_EQ(one.receive().body, "late");
+    EXPECT_EQ(one.receive().status, 100);
+    one.send("abc");
+    EXPECT_EQ(to_lower(one.receive().body), "abc");
+  }
+  one.send(get("/later"));
+  Responder responder = kept_.take();
+  std::this_thread::sleep_for(milliseconds(400));
+  responder.send(text("late"));
+  EXPECT_EQ(one.receive().body, "late");
+  EXPECT_TRUE(one.is_closed());  // idle
+  EXPECT_EQ(server_->counts().timed_out, 1u);
+}
+
 TEST_F(ServerTest, OldClientsAreAnsweredTheirWay) {
   start();
   TestClient one = client();

@@ -137,13 +137,12 @@ bool Connection::step_header() {
       close();
       return false;
     }
+    set_deadline(Clock::now() + (shared_.draining ? kDrainGrace : shared_.options.idle_time));
     if (reading_) return false;
     if (input.capacity() > kIdleCapacity) {
       line_.set_capacity(kFirstCapacity);
       shared_.release_body(std::exchange(reserved_, 0));
     }
-    const auto idle_time = shared_.draining ? kDrainGrace : shared_.options.idle_time;
-    set_deadline(Clock::now() + idle_time);
     read_more();
     return false;
   }
@@ -161,8 +160,8 @@ bool Connection::step_header() {
       break;
   }
   if (line_.half_closed) return refuse_unreadable({400, "The header is cut short."});
-  if (reading_) return false;
   set_deadline(line_.request.arrived + shared_.options.header_time);
+  if (reading_) return false;
   make_room();
   read_more();
   return false;
@@ -215,16 +214,16 @@ bool Connection::step_body() {
     }
   }
   if (line_.half_closed) return refuse_unreadable({400, "The body is cut short."});
-  if (reading_) return false;
   if (line_.waits_for_continue() && !line_.tell_to_continue()) {
     lost();
     return false;
   }
+  set_deadline(too_slow_at());
+  if (reading_) return false;
   if (!make_room_for_body()) {
     line_.keep_alive = false;
     return refuse(503, "There is no memory left for bodies.");
   }
-  set_deadline(too_slow_at());
   read_more();
   return false;
 }
@@ -299,9 +298,9 @@ bool Connection::step_discarding() {
     close();
     return false;
   }
+  set_deadline(too_slow_at());
   if (reading_) return false;
   make_room();
-  set_deadline(too_slow_at());
   read_more();
   return false;
 }
@@ -449,6 +448,7 @@ void Connection::read_more() {
 
 void Connection::read_encrypted() {
   if (stage_ == Stage::closed) return;
+  if (stage_ == Stage::boarding) return read_done(asio::error::operation_aborted, 0);
   const Transport::Outcome outcome = line_.transport.read(line_.input.room());
   const auto again = [self = shared_from_this()](error_code error) {
     error ? self->read_done(error, 0) : self->read_encrypted();

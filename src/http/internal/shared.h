@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <condition_variable>
@@ -29,14 +30,14 @@ struct AddressHash {
   std::uint64_t seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
 };
 
-// How many connections each address has. Thread-safe.
+// How many connections each client has. Thread-safe.
 class AddressTable {
  public:
   using Address = std::array<std::uint8_t, 16>;
 
   bool enter(const Address& address, std::size_t most) {
     const std::lock_guard lock(mutex_);
-    std::size_t& count = counts_[address];
+    std::size_t& count = counts_[client_of(address)];
     if (count >= most) return false;
     ++count;
     return true;
@@ -44,11 +45,19 @@ class AddressTable {
 
   void leave(const Address& address) {
     const std::lock_guard lock(mutex_);
-    const auto found = counts_.find(address);
+    const auto found = counts_.find(client_of(address));
     if (--found->second == 0) counts_.erase(found);
   }
 
  private:
+  // Whoever has an IPv6 address has 2^64 of them.
+  static Address client_of(Address address) {
+    constexpr Address kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    if (!std::equal(kMapped.begin(), kMapped.begin() + 12, address.begin()))
+      std::fill(address.begin() + 8, address.end(), std::uint8_t{0});
+    return address;
+  }
+
   std::mutex mutex_;
   std::unordered_map<Address, std::size_t, AddressHash> counts_;
 };

@@ -12,6 +12,13 @@
 #include "base/check.h"
 
 namespace nidus::http::internal {
+namespace {
+
+// What one call of the system gets: the most that a socket takes at once, and no more to be looked at by
+// tools.
+constexpr std::size_t kWrittenMax = 4 << 20;
+
+}  // namespace
 
 void Transport::Free::operator()(SSL* ssl) const { SSL_free(ssl); }
 
@@ -90,12 +97,15 @@ Transport::Outcome Transport::write(std::span<const std::string_view> pieces) {
     constexpr std::size_t kPiecesMax = 4;
     CHECK(pieces.size() <= kPiecesMax);
     iovec parts[kPiecesMax];
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-      parts[i] = {const_cast<char*>(pieces[i].data()), pieces[i].size()};
+    std::size_t count_of_parts = 0;
+    for (std::size_t all = 0; count_of_parts < pieces.size() && all < kWrittenMax; ++count_of_parts) {
+      const std::string_view piece = pieces[count_of_parts].substr(0, kWrittenMax - all);
+      parts[count_of_parts] = {const_cast<char*>(piece.data()), piece.size()};
+      all += piece.size();
     }
     msghdr message{};
     message.msg_iov = parts;
-    message.msg_iovlen = pieces.size();
+    message.msg_iovlen = count_of_parts;
     ssize_t count = 0;
     do count = ::sendmsg(socket_, &message, MSG_NOSIGNAL);
     while (count < 0 && errno == EINTR);
