@@ -1,13 +1,12 @@
 #include "interop/keras.h"
 
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "interop/internal/hdf5.h"
+#include "interop/internal/keras_graph.h"
 #include "interop/internal/keras_layers.h"
 #include "interop/internal/zip.h"
 
@@ -21,42 +20,9 @@ namespace layer = model::layer;
 
 constexpr std::size_t kConfigMax = 16 << 20;  // bytes of JSON
 constexpr int kNestingMax = 4;                // models within models
-constexpr std::size_t kLayersMax = Network::kLayersMax;
 
 Error unsupported(const std::string& what) { return {Errc::unsupported, "keras: " + what}; }
 Error corrupt(const std::string& what) { return {Errc::corrupt, "keras: " + what}; }
-
-bool is_model(const std::string& kind) {
-  return kind == "Sequential" || kind == "Functional" || kind == "Model";
-}
-
-// "MaxPooling1D" becomes "max_pooling1d", by the two regular expressions of Keras:
-// (.)([A-Z][a-z]+) and ([a-z])([A-Z]), each with '_' between its parts.
-std::string snake_case(const std::string& name) {
-  const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
-  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
-  std::string once, twice;
-  for (std::size_t i = 0; i < name.size();) {
-    once += name[i];
-    if (i + 2 < name.size() && upper(name[i + 1]) && lower(name[i + 2])) {
-      once += '_';
-      once += name[++i];
-      while (i + 1 < name.size() && lower(name[i + 1])) once += name[++i];
-    }
-    ++i;
-  }
-  for (std::size_t i = 0; i < once.size(); ++i) {
-    twice += once[i];
-    if (i + 1 < once.size() && lower(once[i]) && upper(once[i + 1])) {
-      twice += '_';
-      twice += once[++i];
-    }
-  }
-  for (char& c : twice) {
-    if (upper(c)) c = static_cast<char>(c - 'A' + 'a');
-  }
-  return twice;
-}
 
 // Where the weights are, in either kind of file.
 class Source {
@@ -133,112 +99,6 @@ class NumberedWeights final : public Source {
   const Hdf5& file_;
 };
 
-// A layer in the order in which rows go through it.
-struct Link {
-  const Json* layer = nullptr;
-  std::string path;  // in a .keras file
-};
-
-// The layers of a model as the file lists them, with their paths.
-Result<std::vector<Link>> listed(const Json& given, const std::string& path) {
-  const Json* config = member(given, "config");
-  const Json* layers = config == nullptr ? nullptr : config->is_array() ? config : member(*config, "layers");
-  if (layers == nullptr || !layers->is_array()) return corrupt("a model without layers");
-  if (layers->size() > kLayersMax) return Error{Errc::exhausted, "keras: more than 1,024 layers"};
-  std::vector<Link> out;
-  std::map<std::string, std::size_t> seen;
-  for (const Json& one : *layers) {
-    const std::string snake = snake_case(text_of(one, "class_name"));
-    const std::size_t before = seen[snake]++;
-    out.push_back({&one, path + "/layers/" + snake + (before == 0 ? "" : "_" + std::to_string(before))});
-  }
-  return out;
-}
-
-// The name that a layer of a functional model hears, or nothing if it is not exactly one.
-void find_tensors(const Json& node, std::vector<std::string>& out, int depth) {
-  if (depth > 8 || out.size() > 2) return;
-  if (node.is_object() && text_of(node, "class_name") == "__keras_tensor__") {
-    const Json* config = member(node, "config");
-    const Json* history = config == nullptr ? nullptr : member(*config, "keras_history");
-    if (history != nullptr && history->is_array() && !history->empty() && history->front().is_string())
-      out.push_back(history->front().get<std::string>());
-    return;
-  }
-  if (node.is_object() || node.is_array()) {
-    for (const Json& inner : node) find_tensors(inner, out, depth + 1);
-  }
-}
-
-Result<std::optional<std::string>> heard(const Json& given, const std::string& name) {
-  const Json* nodes = member(given, "inbound_nodes");
-  if (nodes == nullptr || !nodes->is_array()) return corrupt("layer '" + name + "' without inbound_nodes");
-  if (nodes->empty()) return std::optional<std::string>();
-  if (nodes->size() > 1) return unsupported("layer '" + name + "' is used more than once");
-  const Json& node = nodes->front();
-  std::vector<std::string> names;
-  if (node.is_array()) {  // Keras 2: a list of [name, node, tensor, options]
-    for (const Json& from : node) {
-      if (from.is_array() && !from.empty() && from.front().is_string())
-        names.push_back(from.front().get<std::string>());
-    }
-  } else {
-    find_tensors(node, names, 0);
-  }
-  if (names.size() != 1)
-    return unsupported("layer '" + name + "' hears " + std::to_string(names.size()) +
-                       " layers; only chains are done");
-  return std::optional<std::string>(names.front());
-}
-
-std::string name_in(const Json& layer_json) {
-  const std::string outer = text_of(layer_json, "name");
-  if (!outer.empty()) return outer;
-  const Json* config = member(layer_json, "config");
-  return config == nullptr ? "" : text_of(*config, "name");
-}
-
-// One name out of [["name", 0, 0]] or ["name", 0, 0].
-Result<std::string> single(const Json& config, const char* what) {
-  const Json* value = member(config, what);
-  while (value != nullptr && value->is_array() && !value->empty() && value->front().is_array()) {
-    if (value->size() > 1) return unsupported(std::string("a model with several ") + what);
-    value = &value->front();
-  }
-  if (value == nullptr || !value->is_array() || value->empty() || !value->front().is_string())
-    return corrupt(std::string("a model without ") + what);
-  return value->front().get<std::string>();
-}
-
-Result<std::vector<Link>> chain(const Json& given, const std::string& path) {
-  auto all = listed(given, path);
-  if (!all || text_of(given, "class_name") == "Sequential") return all;
-  const Json& config = *member(given, "config");
-  std::map<std::string, const Link*> by_name;
-  for (const Link& link : *all) {
-    if (!by_name.emplace(name_in(*link.layer), &link).second)
-      return corrupt("two layers of the name '" + name_in(*link.layer) + "'");
-  }
-  const auto first = single(config, "input_layers"), last = single(config, "output_layers");
-  if (!first) return first.error();
-  if (!last) return last.error();
-  std::vector<Link> out;
-  std::string now = *last;
-  for (;;) {
-    const auto found = by_name.find(now);
-    if (found == by_name.end()) return corrupt("no layer of the name '" + now + "'");
-    if (out.size() == all->size()) return corrupt("layers in a circle");
-    out.push_back(*found->second);
-    if (now == *first) break;
-    const auto from = heard(*found->second->layer, now);
-    if (!from) return from.error();
-    if (!*from) return corrupt("layer '" + now + "' hears nothing");
-    now = **from;
-  }
-  std::reverse(out.begin(), out.end());
-  return out;
-}
-
 // The numbers of a row as the model was told when it was built: [null, 72] or [null, 10, 72].
 Result<bool> read_shape(const Json* value, KerasStack& stack) {
   if (value == nullptr || !value->is_array() || value->size() < 2) return false;
@@ -268,25 +128,41 @@ Result<bool> find_shape(const Json& given, KerasStack& stack, int depth) {
     auto found = read_shape(value, stack);
     if (!found || *found) return found;
   }
-  if (depth == 0 || !is_model(text_of(given, "class_name"))) return false;
-  const auto links = chain(given, "");
-  if (!links) return links.error();
-  for (const Link& link : *links) {
-    auto found = find_shape(*link.layer, stack, depth - 1);
-    if (!found || *found) return found;
+  if (depth == 0 || !is_keras_model(given)) return false;
+  const auto graph = read_keras_graph(given, "");
+  if (!graph) return graph.error();
+  if (graph->inputs.empty()) {
+    for (const KerasLink& link : graph->links) {
+      auto found = find_shape(*link.layer, stack, depth - 1);
+      if (!found || *found) return found;
+    }
+    return false;
   }
-  return false;
+  // Several inputs lie one behind the other in a row.
+  std::size_t size = 0;
+  bool found = true;
+  for (const Json* const input : graph->inputs) {
+    auto one = find_shape(*input, stack, depth - 1);
+    if (!one) return one;
+    found = found && *one;
+    size += stack.shape.size();
+  }
+  if (graph->inputs.size() == 1) return found;
+  if (!found) return unsupported("several inputs whose shapes are not told");
+  stack.shape = {1, size};
+  stack.is_sequence = false;
+  return true;
 }
 
 KerasCounts counts_within(const Json& given, int depth) {
   const std::string kind = text_of(given, "class_name");
   const Json* config = member(given, "config");
   if (config == nullptr) return {};
-  if (!is_model(kind)) return keras_counts(kind, *config);
+  if (!is_keras_model(given)) return keras_counts(kind, *config);
   KerasCounts out;
-  const auto links = listed(given, "");
+  const auto links = keras_layers_of(given, "");
   if (!links || depth == 0) return out;
-  for (const Link& link : *links) {
+  for (const KerasLink& link : *links) {
     const auto inner = counts_within(*link.layer, depth - 1);
     out.trained += inner.trained;
     out.frozen += inner.frozen;
@@ -294,36 +170,86 @@ KerasCounts counts_within(const Json& given, int depth) {
   return out;
 }
 
-// Adds all layers of a model. `shared`: where the weights come from if they lie together with those of the
-// model around it.
-Result<void> add_model(const Json& given, const std::string& path, const Source& source, KerasWeights* shared,
-                       KerasStack& stack, int depth) {
-  if (depth == 0) return unsupported("models within models within models");
-  const auto links = chain(given, path);
-  if (!links) return links.error();
-  for (const Link& link : *links) {
-    const std::string kind = text_of(*link.layer, "class_name"), name = name_in(*link.layer);
-    const Json* config = member(*link.layer, "config");
-    if (config == nullptr) return corrupt("layer '" + name + "' without config");
-    const auto noun = [&](Error error) {
+// Adds what a model does to a stack, layer after layer.
+class Assembler {
+ public:
+  // `shared`: where the weights come from if they lie together with those of the model around it.
+  Assembler(const Source& source, KerasWeights* shared, int depth)
+      : source_(source), shared_(shared), depth_(depth) {}
+
+  Result<void> add_model(const Json& given, const std::string& path, KerasStack& stack) {
+    if (depth_ == 0) return unsupported("models within models within models");
+    const auto graph = read_keras_graph(given, path);
+    if (!graph) return graph.error();
+    if (shared_ != nullptr && graph->is_forked)
+      return unsupported("branches in a model within a model, saved as .h5; save it as .keras");
+    inputs_ = graph->inputs;
+    return add(graph->links, stack);
+  }
+
+ private:
+  Result<void> add(const std::vector<KerasLink>& links, KerasStack& stack) {
+    for (const KerasLink& link : links) {
+      auto good = link.branches.empty() ? add_layer(link, stack) : add_branches(link, stack);
+      if (good) continue;
+      auto error = std::move(good).error();
       const std::string head = "keras: ";
       if (error.message.starts_with(head)) error.message.erase(0, head.size());
-      error.message = head + "layer '" + name + "': " + error.message;
+      error.message = head + "layer '" + keras_name(*link.layer) + "': " + error.message;
       return error;
-    };
-    if (is_model(kind)) {
-      if (shared == nullptr && source.keeps_models_together()) {
-        auto values = source.weights(link.path, name, kind);
-        if (!values) return noun(std::move(values).error());
-        KerasWeights together(std::move(*values), counts_within(*link.layer, depth).frozen);
-        if (auto good = add_model(*link.layer, link.path, source, &together, stack, depth - 1); !good)
-          return good;
-        if (!together.all_taken())
-          return corrupt("layer '" + name + "' has weights that none of its layers wants");
+    }
+    return {};
+  }
+
+  Result<void> add_branches(const KerasLink& link, KerasStack& stack) {
+    layer::Branches out;
+    KerasStack end = stack;
+    for (const auto& links : link.branches) {
+      KerasStack branch = stack;
+      branch.layers.clear();
+      if (auto good = add(links, branch); !good) return good;
+      out.branches.push_back({std::move(branch.layers)});
+      end.is_sequence = branch.is_sequence;
+    }
+    const auto join = keras_join(*link.layer, end.is_sequence);
+    if (!join) return join.error();
+    out.join = *join;
+    stack.is_sequence = end.is_sequence;
+    return stack.add(std::move(out));
+  }
+
+  // Of several inputs, each takes its part of the row.
+  Result<void> add_input(const Json& input, KerasStack& stack) {
+    std::size_t begin = 0;
+    for (const Json* const one : inputs_) {
+      KerasStack part = stack;
+      auto found = find_shape(*one, part, 1);
+      if (!found) return std::move(found).error();
+      if (one != &input) {
+        begin += part.shape.size();
         continue;
       }
-      if (auto good = add_model(*link.layer, link.path, source, shared, stack, depth - 1); !good) return good;
-      continue;
+      stack.is_sequence = part.is_sequence;
+      if (auto good = stack.add(layer::Slice{0, 1, begin, part.shape.size()}); !good) return good;
+      return stack.add(layer::Reshape{part.shape});
+    }
+    return corrupt("an input that is none of the model's");
+  }
+
+  Result<void> add_layer(const KerasLink& link, KerasStack& stack) {
+    const std::string kind = text_of(*link.layer, "class_name"), name = keras_name(*link.layer);
+    const Json* config = member(*link.layer, "config");
+    if (config == nullptr) return corrupt("no config");
+    if (inputs_.size() > 1 && kind == "InputLayer") return add_input(*link.layer, stack);
+    if (is_keras_model(*link.layer)) {
+      if (shared_ != nullptr || !source_.keeps_models_together())
+        return Assembler(source_, shared_, depth_ - 1).add_model(*link.layer, link.path, stack);
+      auto values = source_.weights(link.path, name, kind);
+      if (!values) return std::move(values).error();
+      KerasWeights together(std::move(*values), counts_within(*link.layer, depth_).frozen);
+      auto good = Assembler(source_, &together, depth_ - 1).add_model(*link.layer, link.path, stack);
+      if (good && !together.all_taken()) return corrupt("weights that none of its layers wants");
+      return good;
     }
     if (stack.shape.channels == 0) {  // whoever comes first without a shape is as wide as its weights
       if (kind != "InputLayer" && kind != "Dense")
@@ -331,24 +257,28 @@ Result<void> add_model(const Json& given, const std::string& path, const Source&
     }
     KerasWeights own;
     const auto counts = keras_counts(kind, *config);
-    if (shared == nullptr && counts.trained + counts.frozen > 0) {
-      auto values = source.weights(link.path, name, kind);
-      if (!values) return noun(std::move(values).error());
+    if (shared_ == nullptr && counts.trained + counts.frozen > 0) {
+      auto values = source_.weights(link.path, name, kind);
+      if (!values) return std::move(values).error();
       own = KerasWeights(std::move(*values));
       if (stack.shape.channels == 0) {
         const auto kernel = own.next_shape(false);
-        if (kernel.size() != 2 || kernel[0] == 0) return noun(corrupt("a kernel that is no matrix"));
+        if (kernel.size() != 2 || kernel[0] == 0) return corrupt("a kernel that is no matrix");
         stack.shape = {1, kernel[0]};
       }
     }
-    KerasWeights& weights = shared == nullptr ? own : *shared;
-    if (auto good = add_keras_layer(kind, *config, weights, stack); !good)
-      return noun(std::move(good).error());
-    if (shared == nullptr && !own.all_taken())
-      return noun(corrupt("more weights than a layer of class " + kind + " has"));
+    KerasWeights& weights = shared_ == nullptr ? own : *shared_;
+    if (auto good = add_keras_layer(kind, *config, weights, stack); !good) return good;
+    if (shared_ == nullptr && !own.all_taken())
+      return corrupt("more weights than a layer of class " + kind + " has");
+    return {};
   }
-  return {};
-}
+
+  const Source& source_;
+  KerasWeights* shared_;
+  int depth_;
+  std::vector<const Json*> inputs_;
+};
 
 // Whether what it was trained with took logits.
 bool takes_logits(const Json& node, int depth) {
@@ -362,12 +292,12 @@ bool takes_logits(const Json& node, int depth) {
 Result<Artefact> finish(const Json& given, const Json& training, const std::string& version,
                         const Source& source, const std::string& root) {
   const std::string kind = text_of(given, "class_name");
-  if (!is_model(kind)) return unsupported("a model of class " + (kind.empty() ? "?" : kind));
+  if (!is_keras_model(given)) return unsupported("a model of class " + (kind.empty() ? "?" : kind));
   KerasStack stack;
   stack.major = version.empty() ? 2 : version[0] - '0';
   if (auto found = find_shape(given, stack, kNestingMax); !found) return std::move(found).error();
   const auto shape_given = stack.shape;
-  if (auto good = add_model(given, root, source, nullptr, stack, kNestingMax); !good)
+  if (auto good = Assembler(source, nullptr, kNestingMax).add_model(given, root, stack); !good)
     return std::move(good).error();
   Artefact out;
   out.kind = Artefact::Kind::model;

@@ -155,11 +155,26 @@ struct Recurrence {
   bool sequences = false;
 };
 
+struct Branch;
+
+// What comes in goes through every branch, and what comes out of them is made one: number by number, or side
+// by side along the channels. A branch without layers gives what came in.
+struct Branches {
+  enum class Join : std::uint8_t { concatenate, add, multiply, average, maximum, minimum };
+  Join join = Join::concatenate;
+  std::vector<Branch> branches;
+};
+
 }  // namespace layer
 
 using Layer = std::variant<layer::Dense, layer::Normalise, layer::LayerNorm, layer::Activate, layer::Prelu,
                            layer::Conv1d, layer::Pool, layer::GlobalPool, layer::Reshape, layer::Transpose,
-                           layer::Repeat, layer::Slice, layer::Recurrence>;
+                           layer::Repeat, layer::Slice, layer::Recurrence, layer::Branches>;
+
+// One layer behind the other.
+struct layer::Branch {
+  std::vector<Layer> layers;
+};
 
 // Of batch normalisation: gamma or beta that is empty is 1 or 0.
 layer::Normalise batch_norm(const std::vector<double>& gamma, const std::vector<double>& beta,

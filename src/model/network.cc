@@ -22,7 +22,7 @@ using internal::windows;
 std::string_view name_of(const Layer& layer) {
   static constexpr std::string_view kNames[] = {
       "dense",          "normalisation", "layer norm", "activation", "prelu", "convolution", "pooling",
-      "global pooling", "reshape",       "transpose",  "repeat",     "slice", "recurrence"};
+      "global pooling", "reshape",       "transpose",  "repeat",     "slice", "recurrence",  "branches"};
   static_assert(std::size(kNames) == std::variant_size_v<Layer>);
   return kNames[layer.index()];
 }
@@ -41,7 +41,7 @@ struct Outcome {
 // Whether a layer fits what comes in, and its sizes its weights. Says what is wrong.
 class Checker {
  public:
-  explicit Checker(Shape in) : in_(in), out_{in, 8 * in.size()} {}
+  explicit Checker(Shape in, std::size_t nesting = 0) : in_(in), out_{in, 8 * in.size()}, nesting_(nesting) {}
 
   // Empty if nothing is.
   std::string fault;
@@ -121,8 +121,47 @@ class Checker {
     }
     gives({l.sequences ? in_.steps : 1, units}, in_.steps, each);
   }
+  void operator()(const layer::Branches& l) {
+    demand(!l.branches.empty() && l.branches.size() <= Network::kBranchesMax,
+           std::to_string(l.branches.size()) + " branches");
+    demand(nesting_ < Network::kNestingMax, "branches nested too deep");
+    std::size_t work = 0, channels = 0;
+    std::optional<Shape> first;
+    for (std::size_t i = 0; fault.empty() && i < l.branches.size(); ++i) {
+      const auto end = end_of(l.branches[i], work);
+      if (!fault.empty()) {
+        fault = "branch " + std::to_string(i) + ": " + fault;
+        return;
+      }
+      if (!first) first = end;
+      const bool along = l.join == layer::Branches::Join::concatenate;
+      demand(end.steps == first->steps && (along || end.channels == first->channels),
+             text(end) + " cannot be joined with " + text(*first));
+      channels += end.channels;
+    }
+    if (!fault.empty()) return;
+    if (l.join != layer::Branches::Join::concatenate) channels = first->channels;
+    gives({first->steps, channels}, work, 1);
+  }
 
  private:
+  // What comes out of a branch; its work is added.
+  Shape end_of(const layer::Branch& branch, std::size_t& work) {
+    Shape now = in_;
+    demand(branch.layers.size() <= Network::kLayersMax, "more layers than a network has");
+    for (std::size_t i = 0; fault.empty() && i < branch.layers.size(); ++i) {
+      Checker inner(now, nesting_ + 1);
+      std::visit(inner, branch.layers[i]);
+      now = inner.out_.shape;
+      work = std::min(work + inner.out_.work, Network::kWorkMax + 1);
+      const std::string noun =
+          "layer " + std::to_string(i) + " (" + std::string(name_of(branch.layers[i])) + "): ";
+      demand(inner.fault.empty(), noun + inner.fault);
+      demand(now.size() <= Network::kShapeMax,
+             noun + "more than " + with_thousands(Network::kShapeMax) + " numbers come out");
+    }
+    return now;
+  }
   void demand(bool good, const std::string& otherwise) {
     if (!good && fault.empty()) fault = otherwise;
   }
@@ -180,6 +219,7 @@ class Checker {
 
   Shape in_;
   Outcome out_;
+  std::size_t nesting_;
 };
 
 template <class T>
@@ -274,13 +314,27 @@ struct Write {
     out.u8(static_cast<std::uint8_t>(value));
   }
   void weights(std::vector<double>&) { out.u32(*size++); }
+  void layers(std::size_t& count) { number(count); }
+  void kind(Layer& given) { out.u8(static_cast<std::uint8_t>(given.index())); }
 };
 
 template <class T>
 struct Read {
   internal::FileReader& in;
   std::span<const T> left;
+  std::size_t layers_left = Network::kLayersMax;
   void number(std::size_t& value) { value = in.u32(); }
+  void layers(std::size_t& count) {
+    count = in.u32();
+    if (count > layers_left) in.fail("branches of more layers than a network has");
+    if (!in.ok()) count = 0;
+    layers_left -= count;
+  }
+  void kind(Layer& given) {
+    const auto kind = in.u8();
+    if (kind >= std::variant_size_v<Layer>) in.fail("a kind of layer that is not known");
+    if (in.ok()) given = internal::layer_of_kind(kind);
+  }
   void real(double& value) { value = in.f64(); }
   void flag(bool& value) {
     const auto byte = in.u8();
@@ -301,14 +355,6 @@ struct Read {
     left = left.subspan(size);
   }
 };
-
-template <std::size_t kIndex = 0>
-Layer layer_of_kind(std::size_t kind) {
-  if constexpr (kIndex + 1 < std::variant_size_v<Layer>) {
-    if (kind != kIndex) return layer_of_kind<kIndex + 1>(kind);
-  }
-  return Layer(std::in_place_index<kIndex>);
-}
 
 // How a network computes in T.
 template <class T>
@@ -514,7 +560,7 @@ void Network::save(internal::FileWriter& out) const {
     std::vector<Layer> layers = impl_->shape.layers;
     Write write{out, plan.sizes.data()};
     for (Layer& given : layers) {
-      out.u8(static_cast<std::uint8_t>(given.index()));
+      write.kind(given);
       visit(given, write);
     }
   });
@@ -531,13 +577,12 @@ Result<Network> Network::load(internal::FileReader& in) {
   const auto read = [&]<class T>(const Array<T>& weights) {
     parts.input.steps = in.u32();
     parts.input.channels = in.u32();
-    Read<T> io{in, weights.span()};
+    Read<T> io{in, weights.span(), kLayersMax};
     const std::size_t count = in.count(1);
     for (std::size_t i = 0; i < count && in.ok(); ++i) {
-      const auto kind = in.u8();
-      if (kind >= std::variant_size_v<Layer>) in.fail("a kind of layer that is not known");
+      parts.layers.emplace_back();
+      io.kind(parts.layers.back());
       if (!in.ok()) return;
-      parts.layers.push_back(layer_of_kind(kind));
       visit(parts.layers.back(), io);
     }
     if (in.ok() && !io.left.empty()) in.fail("weights that no layer has");

@@ -41,6 +41,7 @@ class Network final : public Model {
 
   // The most layers, numbers between two layers, weights, and multiplications that a row may take.
   static constexpr std::size_t kLayersMax = 1024;
+  static constexpr std::size_t kBranchesMax = 64, kNestingMax = 8;  // of branches within branches
   static constexpr std::size_t kShapeMax = std::size_t{1} << 20;
   static constexpr std::size_t kWeightsMax = std::size_t{1} << 28;
   static constexpr std::size_t kWorkMax = std::size_t{1} << 28;

@@ -7,6 +7,8 @@
 #include <new>
 #include <type_traits>
 
+#include "model/network.h"
+
 namespace nidus::model::internal {
 namespace {
 
@@ -416,6 +418,91 @@ class RecurrenceStep final : public Step<T> {
   std::vector<CellStep<T>> cells_;
 };
 
+template <class T>
+class BranchesStep final : public Step<T> {
+ public:
+  BranchesStep(const layer::Branches& layer, Shape in, Shape out) : join_(layer.join), in_(in), out_(out) {
+    for (const layer::Branch& branch : layer.branches) {
+      Chain& chain = chains_.emplace_back();
+      chain.out = in;
+      widest_ = std::max(widest_, in.size());
+      for (const Layer& one : branch.layers) {
+        const Shape shape = *shape_after(one, chain.out);
+        if (auto step = make_step<T>(one, chain.out, shape)) chain.steps.push_back(std::move(step));
+        chain.out = shape;
+        widest_ = std::max(widest_, shape.size());
+      }
+    }
+  }
+  std::size_t room(std::size_t rows) const override {
+    std::size_t most = 0;
+    for (const Chain& chain : chains_) {
+      for (const auto& step : chain.steps) most = std::max(most, step->room(rows));
+    }
+    return 2 * rows * widest_ + most;
+  }
+  void run(const LayerKernelOf<T>& kernel, const T* in, std::size_t rows, T* out, T* room) const override {
+    std::size_t channel = 0;
+    for (std::size_t i = 0; i < chains_.size(); ++i) {
+      const Chain& chain = chains_[i];
+      T *now = room, *other = room + rows * widest_, *const free = room + 2 * rows * widest_;
+      std::copy(in, in + rows * in_.size(), now);
+      for (const auto& step : chain.steps) {
+        step->run(kernel, now, rows, step->in_place() ? now : other, free);
+        if (!step->in_place()) std::swap(now, other);
+      }
+      if (join_ == Join::concatenate) {
+        const std::size_t channels = chain.out.channels;
+        for (std::size_t step = 0; step < rows * out_.steps; ++step)
+          std::copy(now + step * channels, now + (step + 1) * channels, out + step * out_.channels + channel);
+        channel += channels;
+      } else if (i == 0) {
+        std::copy(now, now + rows * out_.size(), out);
+      } else {
+        join(now, rows * out_.size(), out);
+      }
+    }
+    if (join_ != Join::average) return;
+    for (std::size_t k = 0; k < rows * out_.size(); ++k) out[k] /= static_cast<T>(chains_.size());
+  }
+
+ private:
+  using Join = layer::Branches::Join;
+  struct Chain {
+    std::vector<std::unique_ptr<const Step<T>>> steps;
+    Shape out;
+  };
+
+  // NaN is passed on.
+  void join(const T* from, std::size_t count, T* to) const {
+    for (std::size_t k = 0; k < count; ++k) {
+      const T x = to[k], y = from[k];
+      switch (join_) {
+        case Join::concatenate:
+          break;
+        case Join::add:
+        case Join::average:
+          to[k] = x + y;
+          break;
+        case Join::multiply:
+          to[k] = x * y;
+          break;
+        case Join::maximum:
+          to[k] = x != x || x >= y ? x : y;
+          break;
+        case Join::minimum:
+          to[k] = x != x || x <= y ? x : y;
+          break;
+      }
+    }
+  }
+
+  Join join_;
+  Shape in_, out_;
+  std::vector<Chain> chains_;
+  std::size_t widest_ = 0;
+};
+
 }  // namespace
 
 template <class T>
@@ -447,6 +534,8 @@ std::unique_ptr<const Step<T>> make_step(const Layer& layer, Shape in, Shape out
           return std::make_unique<CopyStep<T>>(CopyStep<T>::slice, in, out, given);
         if constexpr (std::is_same_v<L, layer::Recurrence>)
           return std::make_unique<RecurrenceStep<T>>(given, in, out);
+        if constexpr (std::is_same_v<L, layer::Branches>)
+          return std::make_unique<BranchesStep<T>>(given, in, out);
       },
       layer);
 }

@@ -226,6 +226,35 @@ struct Twin {
       return said[which].at(l.sequences ? step : backward[which] ? 0 : in.shape.steps - 1, i);
     });
   }
+  Signal operator()(const layer::Branches& l) const {
+    using Join = layer::Branches::Join;
+    std::vector<Signal> ends;
+    std::size_t channels = 0;
+    for (const layer::Branch& branch : l.branches) {
+      Signal& end = ends.emplace_back(in);
+      for (const Layer& one : branch.layers) end = std::visit(Twin{end}, one);
+      channels += end.shape.channels;
+    }
+    const Shape one = ends[0].shape;
+    if (l.join == Join::concatenate) {
+      return made({one.steps, channels}, [&](std::size_t step, std::size_t i) {
+        std::size_t which = 0;
+        while (i >= ends[which].shape.channels) i -= ends[which++].shape.channels;
+        return ends[which].at(step, i);
+      });
+    }
+    return made(one, [&](std::size_t step, std::size_t i) {
+      double out = ends[0].at(step, i);
+      for (std::size_t k = 1; k < ends.size(); ++k) {
+        const double x = ends[k].at(step, i);
+        out = l.join == Join::multiply  ? out * x
+              : l.join == Join::maximum ? std::max(out, x)
+              : l.join == Join::minimum ? std::min(out, x)
+                                        : out + x;
+      }
+      return l.join == Join::average ? out / static_cast<double>(ends.size()) : out;
+    });
+  }
 };
 
 Signal twin(const Network::Parts& parts, std::span<const double> row) {
@@ -305,6 +334,47 @@ layer::Cell cell(Random& random, layer::Cell::Kind kind, std::size_t inputs, std
   out.bias = drawn(random, wide, 0.3);
   out.recurrent_bias = drawn(random, wide, 0.3);
   return out;
+}
+
+TEST(Network, BranchesAreJoined) {
+  using Join = layer::Branches::Join;
+  Random random(21);
+  for (const Join join :
+       {Join::concatenate, Join::add, Join::multiply, Join::average, Join::maximum, Join::minimum}) {
+    SCOPED_TRACE(static_cast<int>(join));
+    layer::Branches inner{Join::add, {{{dense(random, 7, 7)}}, {}}};
+    layer::Branches joined{join,
+                           {{{dense(random, 6, 7), layer::Activate{Activation::relu()}, inner}},
+                            {{dense(random, 6, 9), dense(random, 9, 7)}},
+                            {{layer::Slice{0, 4, 1, 5}, dense(random, 5, 7)}}}};
+    Network::Parts parts;
+    parts.input = {4, 6};
+    parts.layers = {
+        layer::Branches(joined), layer::Activate{Activation::of(Activation::Kind::tanh)},
+        layer::Branches{Join::concatenate, {{{layer::GlobalPool{}}}, {{layer::Slice{3, 1, 0, 7}}}}}};
+    if (join == Join::concatenate)
+      std::get<layer::Slice>(std::get<layer::Branches>(parts.layers[2]).branches[1].layers[0]).channels = 21;
+    expect_right(parts);
+  }
+}
+
+TEST(Network, BranchesThatDoNotFitAreRefused) {
+  using Join = layer::Branches::Join;
+  Random random(22);
+  Network::Parts parts;
+  parts.input = {1, 3};
+  const auto refused = [&](layer::Branches branches) {
+    parts.layers = {std::move(branches)};
+    const auto made = Network::make(parts);
+    return made ? std::string() : made.error().message;
+  };
+  EXPECT_THAT(refused({Join::add, {}}), ::testing::HasSubstr("0 branches"));
+  EXPECT_THAT(refused({Join::add, {{}, {{dense(random, 3, 4)}}}}), ::testing::HasSubstr("cannot be joined"));
+  EXPECT_THAT(refused({Join::concatenate, {{}, {{dense(random, 4, 4)}}}}),
+              ::testing::HasSubstr("branch 1: layer 0 (dense)"));
+  layer::Branches deep{Join::add, {{}}};
+  for (std::size_t i = 0; i <= Network::kNestingMax; ++i) deep = {Join::add, {{{deep}}}};
+  EXPECT_THAT(refused(deep), ::testing::HasSubstr("nested too deep"));
 }
 
 TEST(Network, DenseLayersOfAllSizesAgreeWithTheirTwin) {

@@ -1,11 +1,12 @@
 """Writes tests/interop/keras/VERSION-NAME: small models with random weights, and what Keras says of some rows.
 
 Run once with Keras 3.12.0 (KERAS_BACKEND=jax, jax 0.10.2) and once with tensorflow-cpu 2.15.1, whose Keras is
-2.15.0: python make_keras.py"""
+2.15.0: python make_keras.py; with "graphs" behind it only those made of branches."""
 
 import json
 import os
 import pathlib
+import sys
 import warnings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -28,6 +29,8 @@ def spell(value):
 
 
 def save(name, model, scale=1.0, is_attack=False):
+    if left_out:
+        return
     formats = ["keras", "h5"] if name in ("mlp", "autoencoder", "lstm") else ["keras"] if is_three else ["h5"]
     for w in model.weights:
         shape = tuple(w.shape)
@@ -38,10 +41,18 @@ def save(name, model, scale=1.0, is_attack=False):
         if "variance" in w.name:
             value = random.uniform(0.3, 2, size=shape)
         w.assign(value.astype("float32"))
-    shape = model.input_shape[1:]
+    shapes = [tuple(one.shape[1:]) for one in model.inputs]  # several inputs lie one behind the other in a row
+    shape = shapes[0] if len(shapes) == 1 else (sum(int(np.prod(one)) for one in shapes),)
     rows = np.concatenate([random.normal(size=(10, *shape)) * scale, np.zeros((1, *shape)),
                            random.normal(size=(2, *shape)) * 30 * scale]).astype("float32")
-    scores = np.concatenate([np.asarray(model.predict(rows[i:i + 1], verbose=0)).reshape(1, -1)
+
+    def given(row):
+        if len(shapes) == 1:
+            return row
+        cuts = np.cumsum([int(np.prod(one)) for one in shapes])[:-1]
+        return [part.reshape(1, *one) for part, one in zip(np.split(row, cuts, axis=1), shapes)]
+
+    scores = np.concatenate([np.asarray(model.predict(given(rows[i:i + 1]), verbose=0)).reshape(1, -1)
                              for i in range(len(rows))])
     if is_attack:
         scores = scores[:, 1:]
@@ -53,6 +64,9 @@ def save(name, model, scale=1.0, is_attack=False):
                     "rows": [[spell(x) for x in row.reshape(-1)] for row in rows],
                     "scores": [[spell(x) for x in row] for row in scores]}
         (to / "expected.json").write_text(json.dumps(expected))
+
+
+left_out = "graphs" in sys.argv
 
 
 def chain(*stack):
@@ -98,4 +112,32 @@ save("shapes", chain(L.Input((12,)), L.Reshape((4, -1)), L.Permute((2, 1)), L.La
 open_ended = chain(L.Dense(4, activation="relu"), L.Dense(1, activation="sigmoid"))  # no Input: the shape is found by use
 open_ended.build((None, 5))
 save("built", open_ended)
+# Graphs: what is deep beside what is wide, a way around, several inputs, a part that decides what counts, and a
+# layer that two branches share.
+left_out, random = False, np.random.default_rng(8)
+x = keras.Input((8,))
+deep = L.Dense(5, activation="relu")(L.BatchNormalization()(L.Dense(9, activation="relu")(x)))
+save("wide-deep", keras.Model(x, L.Dense(1, activation="sigmoid")(L.Concatenate()([x, deep]))))
+x = keras.Input((6,))
+y = L.Dense(6, activation="relu")(x)
+for _ in range(2):
+    y = L.Activation("relu")(L.Add()([y, L.Dense(6)(L.Dense(4, activation="tanh")(y))]))
+save("residual", keras.Model(x, L.Dense(3, activation="softmax")(L.BatchNormalization()(y))))
+a, b, c = keras.Input((4,), name="bytes"), keras.Input((5, 2), name="packets"), keras.Input((3,), name="flags")
+read = L.LSTM(4)(b)
+joined = L.concatenate([L.Dense(3, activation="relu")(a), read, L.Multiply()([c, L.Dense(3, activation="sigmoid")(c)])])
+save("inputs", keras.Model([a, b, c], L.Dense(1, activation="sigmoid")(joined)))
+x = keras.Input((12, 2))
+conv = L.Conv1D(4, 3, padding="same", activation="relu")(x)
+side = L.Conv1D(4, 5, padding="same", activation="tanh")(x)
+both = L.Concatenate(axis=-1)([conv, side])
+weighed = L.Multiply()([both, L.Dense(8, activation="softmax")(both)])
+pooled = L.Concatenate()([L.GlobalMaxPooling1D()(weighed), L.GlobalAveragePooling1D()(weighed)])
+save("pooled", keras.Model(x, L.Dense(4, activation="softmax")(pooled)))
+x = keras.Input((5,))
+shared = L.Dense(4, activation="relu")(x)
+first, second = L.Dense(4)(shared), L.Dense(4, activation="elu")(shared)
+most = L.Maximum()([first, second, shared])
+mean = L.Average()([second, first])
+save("shared", keras.Model(x, L.Dense(2, activation="softmax")(L.Minimum()([most, mean]))), is_attack=True)
 print(version, "done")

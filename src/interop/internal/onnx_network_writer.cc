@@ -381,6 +381,41 @@ class NetworkWriter {
     return {};
   }
 
+  Result<void> layer_of(const layer::Branches& given) {
+    using Join = layer::Branches::Join;
+    std::vector<std::string> parts;
+    std::size_t channels = 0;
+    Shape shape = shape_;
+    for (const layer::Branch& branch : given.branches) {
+      NetworkWriter writer(*this);
+      for (const model::Layer& one : branch.layers) {
+        if (auto added = writer.add(one); !added) return added;
+      }
+      shape = writer.shape_;
+      if (shape.steps == 1) writer.flat();
+      parts.push_back(writer.x_);
+      channels += shape.channels;
+    }
+    if (given.join == Join::concatenate) {
+      x_ = out_.concat(parts, -1);
+      shape.channels = channels;
+    } else {
+      x_ = parts[0];
+      for (std::size_t i = 1; i < parts.size(); ++i) {
+        x_ = out_.node(given.join == Join::multiply  ? "Mul"
+                       : given.join == Join::maximum ? "Max"
+                       : given.join == Join::minimum ? "Min"
+                                                     : "Add",
+                       {x_, parts[i]});
+      }
+      if (given.join == Join::average)
+        x_ = out_.binary("Div", x_, out_.number(static_cast<float>(parts.size())));
+    }
+    shape_ = shape;
+    is_deep_ = shape.steps != 1;
+    return {};
+  }
+
   Emitter& out_;
   std::string x_;
   Shape shape_;

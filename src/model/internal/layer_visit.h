@@ -2,16 +2,18 @@
 
 #include <cstddef>
 #include <optional>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
 #include "model/layers.h"
+#include "model/network.h"
 
 namespace nidus::model::internal {
 
 // Everything in a layer, one value after the other, for whoever wants to write, read, count or check it all.
-// Io has number(std::size_t&), real(double&), flag(bool&), weights(std::vector<double>&) and
-// choice(enum&, last).
+// Io has number(std::size_t&), real(double&), flag(bool&), weights(std::vector<double>&), choice(enum&,
+// last), layers(std::size_t&), how many stand in a branch, and kind(Layer&), which makes it one of that kind.
 template <class Io>
 void visit(Activation& f, Io& io) {
   io.choice(f.kind, Activation::Kind::mish);
@@ -99,14 +101,52 @@ void visit(layer::Recurrence& l, Io& io) {
     if (there) visit(**cell, io);
   }
 }
+template <std::size_t kIndex = 0>
+Layer layer_of_kind(std::size_t kind) {
+  if constexpr (kIndex + 1 < std::variant_size_v<Layer>) {
+    if (kind != kIndex) return layer_of_kind<kIndex + 1>(kind);
+  }
+  return Layer(std::in_place_index<kIndex>);
+}
+
 template <class Io>
-void visit(Layer& given, Io& io) {
-  std::visit([&](auto& l) { visit(l, io); }, given);
+void visit(Layer& given, Io& io, std::size_t nesting = 0);
+
+// Branches that are read become none where they are too many or too deep; no network is made of those.
+template <class Io>
+void visit(layer::Branches& l, Io& io, std::size_t nesting) {
+  io.choice(l.join, layer::Branches::Join::minimum);
+  std::size_t count = l.branches.size();
+  io.number(count);
+  l.branches.resize(nesting < Network::kNestingMax && count <= Network::kBranchesMax ? count : 0);
+  for (layer::Branch& branch : l.branches) {
+    std::size_t layers = branch.layers.size();
+    io.layers(layers);
+    for (std::size_t i = 0; i < layers; ++i) {
+      if (i == branch.layers.size()) branch.layers.emplace_back();
+      io.kind(branch.layers[i]);
+      internal::visit(branch.layers[i], io, nesting + 1);
+    }
+  }
+}
+template <class Io>
+void visit(Layer& given, Io& io, std::size_t nesting) {
+  std::visit(
+      [&](auto& l) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(l)>, layer::Branches>) {
+          internal::visit(l, io, nesting);
+        } else {
+          visit(l, io);
+        }
+      },
+      given);
 }
 
 // Ignores all but what is overridden.
 struct Nothing {
   void number(std::size_t&) {}
+  void layers(std::size_t&) {}
+  void kind(Layer&) {}
   void real(double&) {}
   void flag(bool&) {}
   template <class E>
