@@ -120,7 +120,7 @@ TEST_F(ServeProgramTest, SaysWhereItListensAndStopsWhenTold) {
 }
 
 TEST_F(ServeProgramTest, WhatIsUnderWayIsAnsweredBeforeItStops) {
-  Running nidus(words());
+  Running nidus(words({"--set", "server.threads=1"}));
   http::TestClient client(nidus.port());
   const std::string body = R"({"features":[80,1]})";
   client.send(fmt::format(

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "model/internal/layer_stream.h"
 #include "model/internal/layer_visit.h"
 #include "model/internal/model_stream.h"
 #include "model/internal/network_plan.h"
@@ -303,59 +304,6 @@ struct Fill : Nothing {
   }
 };
 
-struct Write {
-  internal::FileWriter& out;
-  const std::uint32_t* size;
-  void number(std::size_t& value) { out.u32(static_cast<std::uint32_t>(value)); }
-  void real(double& value) { out.f64(value); }
-  void flag(bool& value) { out.u8(value ? 1 : 0); }
-  template <class E>
-  void choice(E& value, E) {
-    out.u8(static_cast<std::uint8_t>(value));
-  }
-  void weights(std::vector<double>&) { out.u32(*size++); }
-  void layers(std::size_t& count) { number(count); }
-  void kind(Layer& given) { out.u8(static_cast<std::uint8_t>(given.index())); }
-};
-
-template <class T>
-struct Read {
-  internal::FileReader& in;
-  std::span<const T> left;
-  std::size_t layers_left = Network::kLayersMax;
-  void number(std::size_t& value) { value = in.u32(); }
-  void layers(std::size_t& count) {
-    count = in.u32();
-    if (count > layers_left) in.fail("branches of more layers than a network has");
-    if (!in.ok()) count = 0;
-    layers_left -= count;
-  }
-  void kind(Layer& given) {
-    const auto kind = in.u8();
-    if (kind >= std::variant_size_v<Layer>) in.fail("a kind of layer that is not known");
-    if (in.ok()) given = internal::layer_of_kind(kind);
-  }
-  void real(double& value) { value = in.f64(); }
-  void flag(bool& value) {
-    const auto byte = in.u8();
-    if (byte > 1) in.fail("a flag that is neither 0 nor 1");
-    value = byte == 1;
-  }
-  template <class E>
-  void choice(E& value, E last) {
-    const auto byte = in.u8();
-    if (byte > static_cast<std::uint8_t>(last)) in.fail("a kind of part of a layer that is not known");
-    value = in.ok() ? static_cast<E>(byte) : E{};
-  }
-  void weights(std::vector<double>& values) {
-    const std::size_t size = in.u32();
-    if (size > left.size()) in.fail("layers have more weights than the file");
-    if (!in.ok()) return;
-    values.assign(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(size));
-    left = left.subspan(size);
-  }
-};
-
 // How a network computes in T.
 template <class T>
 struct Plan {
@@ -558,7 +506,7 @@ void Network::save(internal::FileWriter& out) const {
     out.u32(static_cast<std::uint32_t>(impl_->shape.input.channels));
     out.u32(static_cast<std::uint32_t>(impl_->shape.layers.size()));
     std::vector<Layer> layers = impl_->shape.layers;
-    Write write{out, plan.sizes.data()};
+    internal::WriteLayers write{out, plan.sizes.data()};
     for (Layer& given : layers) {
       write.kind(given);
       visit(given, write);
@@ -577,7 +525,7 @@ Result<Network> Network::load(internal::FileReader& in) {
   const auto read = [&]<class T>(const Array<T>& weights) {
     parts.input.steps = in.u32();
     parts.input.channels = in.u32();
-    Read<T> io{in, weights.span(), kLayersMax};
+    internal::ReadLayers<T> io{in, weights.span(), kLayersMax};
     const std::size_t count = in.count(1);
     for (std::size_t i = 0; i < count && in.ok(); ++i) {
       parts.layers.emplace_back();
