@@ -15,8 +15,10 @@ train() {  # NAME ARGUMENTS…
   name=$1; shift
   [ -e "$name/detector.json" ] || "$nidus" train table.csv --label label --classes binary -o "$name" "$@" >/dev/null 2>train.log
 }
-train both --model ensemble --trees 100 --depth 20 --rounds 100
+train forest --model forest --trees 100 --depth 20
 train boost --model boost --rounds 100 --depth 6
+# One detector of the two: --depth would be that of both if they were trained as one.
+[ -e both/detector.json ] || python3 "$here/serve_inputs.py" --join forest boost both
 "$nidus" inspect both | grep -E 'model|inputs' || true
 
 cat > post.lua <<'LUA'

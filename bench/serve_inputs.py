@@ -2,9 +2,22 @@
 """serve_inputs.py FOLDER: what bench/serve.sh trains on and sends. A table of 40,000 drawn rows of 69 features with a
 label that takes deep trees to learn, one row and 1,000 rows of it as JSON, and 50,000 as 32-bit floats."""
 import json
+import os
 import random
+import shutil
 import struct
 import sys
+
+if sys.argv[1] == "--join":  # FOREST BOOST FOLDER: one detector of the models of two
+    manifests = [json.load(open(path + "/detector.json")) for path in sys.argv[2:4]]
+    os.makedirs(sys.argv[4], exist_ok=True)
+    whole = dict(manifests[0], name="both", members=[], golden=[])
+    for path, manifest, name in zip(sys.argv[2:4], manifests, ("random_forest.nidus", "xgboost.nidus")):
+        member = manifest["members"][0]
+        shutil.copy(path + "/" + member["file"], sys.argv[4] + "/" + name)
+        whole["members"].append(dict(member, file=name, weight=0.5))
+    json.dump(whole, open(sys.argv[4] + "/detector.json", "w"))
+    sys.exit()
 
 COLUMNS = ["Feature %02d Of The Flow" % i for i in range(69)]
 folder = sys.argv[1]
