@@ -272,7 +272,7 @@ class GivenFiles final : public Sandbox::Files {
     given_ = false;
     return std::optional(files_[at_++].first);
   }
-  Result<std::span<const std::byte>> read() override {
+  Result<std::span<const std::byte>> piece() override {
     if (std::exchange(given_, true)) return std::span<const std::byte>();
     return bytes_of(files_[at_ - 1].second);
   }

@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   using namespace nidus;
   // A closed pipe is a failed write, which Output knows, and not our death.
   std::signal(SIGPIPE, SIG_IGN);
+  sandbox::offer_this_program();
   try {
     const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
     if (words.empty()) {

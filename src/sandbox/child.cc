@@ -29,6 +29,8 @@ using namespace internal;
 
 constexpr int kIn = 0, kOut = 1;
 
+std::atomic<bool> offered = false;
+
 // Whoever cannot speak any more need not live on.
 void must(bool written) {
   if (!written) ::_exit(0);
@@ -209,6 +211,9 @@ void read_detector(const Job& job, MessageReader& reader) {
 }
 
 }  // namespace
+
+void offer_this_program() { offered = true; }
+bool is_this_program_offered() { return offered; }
 
 int run_child(std::span<const std::string> words) {
   const auto memory = words.size() == 3 ? parse_integer(words[0]) : std::nullopt;

@@ -112,7 +112,7 @@ class Sandbox {
     // The name of the next file, without folders; nothing when there are no more.
     virtual Result<std::optional<std::string>> next() = 0;
     // Its next bytes; none at its end.
-    virtual Result<std::span<const std::byte>> read() = 0;
+    virtual Result<std::span<const std::byte>> piece() = 0;
   };
   // Writes what the files make, as a detector of ours, to `folder`, which must be empty. Errors are those of
   // interop::import_files or detect::Detector::load_files, and as above. After an error the folder holds

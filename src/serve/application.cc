@@ -15,6 +15,7 @@ Application::Application(Settings settings, std::unique_ptr<Log> log)
       detectors(metrics, *log_),
       judge(metrics),
       pool(default_threads(), settings.limits.waiting_max),
+      uploads(settings, metrics, *log_),
       settings_(std::make_shared<const Settings>(std::move(settings))) {}
 
 void Application::set_settings(Settings settings) {

@@ -12,11 +12,13 @@
 #include "http/server.h"
 #include "serve/detectors.h"
 #include "serve/internal/pool.h"
+#include "serve/jobs.h"
 #include "serve/judge.h"
 #include "serve/log.h"
 #include "serve/metrics.h"
 #include "serve/scopes.h"
 #include "serve/settings.h"
+#include "serve/uploads.h"
 #include "store/store.h"
 
 namespace nidus::serve {
@@ -62,6 +64,8 @@ class Application {
   Judge judge;
   internal::Pool pool;  // work that would keep a connection's thread too long
   const std::chrono::system_clock::time_point started = std::chrono::system_clock::now();
+  Uploads uploads;
+  Jobs jobs{uploads};
   std::atomic<bool> draining{false};
 
   // What must be so for the service to be ready, by name; added before it starts. An empty text: it is so,
@@ -80,6 +84,9 @@ std::vector<http::Route> routes_of_ensemble(Application& app);   // /predict, /p
 std::vector<http::Route> routes_of_anomalies(Application& app);  // /score, /batch_score, /model_info
 std::vector<http::Route> routes_of_records(Application& app);    // /batch_predict
 std::vector<http::Route> routes_of_detectors(Application& app);  // /api/v1/detectors
+std::vector<http::Route> routes_of_captures(Application& app);   // /detect/…, /api/v1/detect
+std::vector<http::Route> routes_of_jobs(Application& app);       // /api/v1/jobs
+std::vector<http::Route> routes_of_uploads(Application& app);    // POST /api/v1/detectors
 std::vector<http::Route> routes_of_predict(Application& app);    // /api/v1/predict
 std::vector<http::Route> routes_of_inference(Application& app);  // /v2
 std::vector<http::Route> routes_of_alerts(Application& app);     // /api/v1/alerts, flows, statistics

@@ -62,6 +62,17 @@ struct Settings {
       {"pair", {{"random_forest", 0.5}, {"xgboost", 0.5}}},
       {"trio", {{"random_forest", 0.35}, {"xgboost", 0.35}, {"deep_mlp", 0.3}}}};
 
+  struct Uploads {
+    std::string folder;         // uploaded detectors and long answers; empty: the former are refused
+    std::uint64_t threads = 0;  // of each capture
+    std::uint64_t packets_max = 100'000'000, flows_max = 10'000'000;  // of each capture
+    std::uint64_t inflated_mb = 20'000, inflated_ratio = 200;
+    std::uint64_t memory_mb = 2048, warm = 2;  // of the processes that read them
+    double cpu_s = 600, time_s = 3600, patience_s = 30;
+    bool unfiltered = false;  // read them also where system calls cannot be filtered
+    std::string program;      // that becomes such a process; empty: this one, if it can
+  } uploads;
+
   struct Store {
     std::string file;  // empty: nothing is kept
     std::string keep = "attacks";

@@ -69,7 +69,7 @@ Result<void> send(Conversation& child, const interop::ImportOptions& options,
     if (!*name) break;
     takes = child.say(Tag::file, (*name)->substr(0, kNameBytesMax));
     while (takes) {
-      auto piece = files.read();
+      auto piece = files.piece();
       if (!piece) return std::move(piece).error();
       if (piece->empty()) break;
       for (auto rest = *piece; takes && !rest.empty();) {

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace nidus::serve {
+
+struct SpoolLimits {
+  std::size_t memory_bytes = std::size_t{1} << 20;
+  std::uint64_t bytes_max = std::uint64_t{8} << 30;
+};
+
+// Text that is written first and sent later: in memory as long as it is short,
+// then in a file without a name, which goes with the object or the process.
+//
+// Not thread-safe.
+class Spool {
+ public:
+  explicit Spool(std::filesystem::path folder = {},
+                 SpoolLimits limits = {});  // no folder: that of temporary files
+  Spool(Spool&& other) noexcept;
+  Spool& operator=(Spool&&) = delete;
+  ~Spool();
+
+  // Errc::exhausted beyond the limit or when the disk is full; Errc::io if
+  // there can be no file.
+  Result<void> append(std::string_view text);
+  std::uint64_t size() const { return filed_ + held_.size(); }
+
+  // From `at` on, as much as there is and fits; nothing behind the end.
+  Result<std::size_t> read_at(std::uint64_t at, std::span<char> into) const;
+  // Everything, front to back, in pieces. The first error of `take` ends it and
+  // is passed on.
+  Result<void> read(const std::function<Result<void>(std::string_view)>& take) const;
+
+ private:
+  Result<void> file();
+
+  std::filesystem::path folder_;
+  SpoolLimits limits_;
+  std::string held_;         // behind what is in the file
+  std::uint64_t filed_ = 0;  // bytes in the file
+  int fd_ = -1;
+};
+
+}  // namespace nidus::serve
