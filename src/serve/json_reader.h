@@ -15,9 +15,9 @@ namespace nidus::serve {
 // tells the two apart, and after a fault nothing more can be read. Views are good until the next call that
 // returns one of the same kind, key or text, or into the text itself.
 //
-// Not simdjson, since the rows of a batch repeat their keys in the same order, and next_key_is() compares a key
-// with the one that is expected instead of looking for its end; and here what was skipped has been checked,
-// depth is limited, and NaN is told from nonsense. The two have not been measured beside each other.
+// Not simdjson, since the rows of a batch repeat their keys in the same order, and next_key_is() compares a
+// key with the one that is expected instead of looking for its end; and here what was skipped has been
+// checked, depth is limited, and NaN is told from nonsense. The two have not been measured beside each other.
 class JsonReader {
  public:
   static constexpr int kDepthMax = 32;
