@@ -389,6 +389,24 @@ TEST_F(CapturesTest, AnUploadedDetectorIsServedWhenItIsActivated) {
               HasSubstr(""));
 }
 
+TEST_F(CapturesTest, AttacksAreKeptAsAlertsBeforeTheAnswer) {
+  Settings kept = settings();
+  kept.store.file = (folder_ / "store.db").string();
+  kept.store.age_days = 0;  // the sample may be older
+  start(kept);
+  const auto answer = good(post("/detect/ml", kPcap, sample()));
+  const std::uint64_t attacks = answer["summary"]["attack_flows"];
+  ASSERT_GT(attacks, 0u);
+  std::uint64_t counted = 0;
+  const Json first = good(get("/api/v1/alerts?limit=1000"));
+  for (const auto& alert : first["alerts"]) {
+    counted += alert["count"].get<std::uint64_t>();
+    EXPECT_EQ(alert["origin"], "capture");
+  }
+  EXPECT_EQ(counted, attacks);
+  EXPECT_EQ(good(get("/api/v1/flows?limit=1"))["flows"].size(), 1u);
+}
+
 TEST_F(CapturesTest, AJobIsJudgedWhileNobodyWaits) {
   start();
   const std::string capture = sample();

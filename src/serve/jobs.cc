@@ -8,6 +8,8 @@
 #include <random>
 #include <utility>
 
+#include "serve/internal/kept_verdicts.h"
+
 namespace nidus::serve {
 namespace {
 
@@ -34,6 +36,7 @@ struct Jobs::Job {
   std::optional<Spool> capture;  // until it was judged
   std::shared_ptr<const ServedDetector> detector;
   std::shared_ptr<internal::CaptureAnswer> answer;
+  std::shared_ptr<internal::KeptVerdicts> keeper;
   std::atomic<bool> stop = false;
 };
 
@@ -71,7 +74,8 @@ Jobs::~Jobs() {
 
 Result<std::string> Jobs::add(std::string owner, Spool capture,
                               std::shared_ptr<const ServedDetector> detector,
-                              const internal::AnswerWish& wish) {
+                              const internal::AnswerWish& wish,
+                              std::shared_ptr<internal::KeptVerdicts> keeper) {
   auto answer = internal::CaptureAnswer::make(wish, detector, uploads_.folder());
   if (!answer) return std::move(answer).error();
   Status status;
@@ -84,6 +88,7 @@ Result<std::string> Jobs::add(std::string owner, Spool capture,
   const std::string id = status.id;
   auto job = std::make_shared<Job>(std::move(status), std::move(capture));
   job->detector = std::move(detector);
+  job->keeper = std::move(keeper);
   job->answer = std::make_shared<internal::CaptureAnswer>(std::move(*answer));
   {
     const std::lock_guard lock(mutex_);
@@ -184,6 +189,9 @@ void Jobs::judge(Job& job) {
       uploads_.judge(*job.detector, question, source,
                      [&](const auto& subject, const auto& verdict, const auto* why) -> Result<void> {
                        if (job.stop) return Error{Errc::invalid, "stopped"};
+                       if (job.keeper != nullptr) {
+                         if (auto kept = job.keeper->add(subject, verdict); !kept) return kept;
+                       }
                        return job.answer->add(subject, verdict, why);
                      });
   std::optional<Error> failed;
@@ -193,6 +201,8 @@ void Jobs::judge(Job& job) {
     failed = Error{Errc::corrupt, "No valid packets could be decoded"};
   } else if (auto done = job.answer->finish(*judged); !done) {
     failed = std::move(done).error();
+  } else if (auto kept = job.keeper != nullptr ? job.keeper->finish() : Result<void>(); !kept) {
+    failed = std::move(kept).error();
   }
   job.capture.reset();
   if (failed && failed->code == Errc::io) failed->message = "The system refused; the log says why";

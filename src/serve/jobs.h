@@ -19,6 +19,10 @@
 
 namespace nidus::serve {
 
+namespace internal {
+class KeptVerdicts;
+}
+
 // Captures that are judged one after the other, in the order in which they came, while nobody waits: whoever
 // sent one asks how far it is, and takes the answer. Jobs, their captures and answers last as long as the
 // process.
@@ -47,9 +51,9 @@ class Jobs {
   explicit Jobs(Uploads& uploads) : uploads_(uploads) {}
   ~Jobs();  // stops the one that runs
 
-  // Errc::exhausted if too many wait. Answers the id.
+  // `keeper` gets every verdict; null: nothing is kept. Errc::exhausted if too many wait. Answers the id.
   Result<std::string> add(std::string owner, Spool capture, std::shared_ptr<const ServedDetector> detector,
-                          const internal::AnswerWish& wish);
+                          const internal::AnswerWish& wish, std::shared_ptr<internal::KeptVerdicts> keeper);
 
   // Newest first; those of `owner` alone unless `all`.
   std::vector<Status> list(const std::string& owner, bool all) const;

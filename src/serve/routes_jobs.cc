@@ -9,6 +9,7 @@
 #include "serve/internal/answers.h"
 #include "serve/internal/capture_answer.h"
 #include "serve/internal/capture_request.h"
+#include "serve/internal/kept_verdicts.h"
 #include "serve/jobs.h"
 
 namespace nidus::serve {
@@ -67,7 +68,8 @@ void add_job(Application& app, const Request& request, BodyReader& reader, BodyW
     if (!kept) return exchange.refuse(kept.error());
   }
   const std::string owner = request.caller.name;
-  const auto id = app.jobs.add(owner, std::move(capture), *detector, *wish);
+  const auto id = app.jobs.add(owner, std::move(capture), *detector, *wish,
+                               std::make_shared<internal::KeptVerdicts>(app, **detector));
   if (!id && id.error().code == Errc::exhausted) {
     auto busy = http::problem(503, id.error().message, request.id);
     busy.headers.emplace_back("Retry-After", "10");

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "serve/internal/answers.h"
+#include "serve/internal/kept_verdicts.h"
+#include "serve/internal/store_answers.h"
 
 namespace nidus::serve::internal {
 namespace {
@@ -79,8 +81,20 @@ std::optional<sandbox::Metered> CaptureRequest::judge(const ServedDetector& dete
   // Asked in another thread, so only when this one no longer reads: a client that hangs up before is noticed
   // there.
   question.progress = [this](const sandbox::CaptureProgress&) { return !read_to_end_ || !writer_.gone(); };
-  auto metered = app_.uploads.judge(detector, question, source(), sink);
+  KeptVerdicts keeper(app_, detector);
+  Result<void> kept;
+  auto metered =
+      app_.uploads.judge(detector, question, source(),
+                         [&](const auto& subject, const auto& verdict, const auto* why) -> Result<void> {
+                           kept = keeper.add(subject, verdict);
+                           return kept ? sink(subject, verdict, why) : kept;
+                         });
+  if (metered && kept) kept = keeper.finish();
   if (body_failed_) return std::nullopt;
+  if (!kept) {
+    refuse(store_failure(app_, kept.error(), request_));
+    return std::nullopt;
+  }
   if (!metered) {
     refuse(metered.error());
     return std::nullopt;
