@@ -58,13 +58,6 @@ net::IpAddress ip_of(const store::Address& address) {
   return ip;
 }
 
-store::Address stored(const net::Address& address, net::IpVersion version) {
-  if (version == net::IpVersion::v6) return address.bytes;
-  store::Address out = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  std::copy(address.bytes.begin(), address.bytes.begin() + 4, out.begin() + 12);
-  return out;
-}
-
 net::FiveTuple tuple_of(const store::Alert& alert) {
   net::FiveTuple tuple;
   if (alert.source) tuple.source = ip_of(*alert.source).address;
@@ -138,6 +131,13 @@ std::string harmless(std::string_view text) {
 
 }  // namespace
 
+store::Address stored_address(const net::Address& address, net::IpVersion version) {
+  if (version == net::IpVersion::v6) return address.bytes;
+  store::Address out = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  std::copy(address.bytes.begin(), address.bytes.begin() + 4, out.begin() + 12);
+  return out;
+}
+
 std::string address_text(const std::optional<store::Address>& address) {
   if (!address) return "-";
   const auto ip = ip_of(*address);
@@ -148,7 +148,7 @@ std::optional<store::AddressRange> address_range(std::string_view text) {
   const auto network = net::parse_network(trim(text));
   if (!network) return std::nullopt;
   store::AddressRange range;
-  range.first = range.last = stored(network->address, network->version);
+  range.first = range.last = stored_address(network->address, network->version);
   const std::size_t bits = network->prefix_bits + (network->version == net::IpVersion::v4 ? 96u : 0u);
   for (std::size_t bit = bits; bit < 128; ++bit) {
     range.last[bit / 8] = static_cast<std::uint8_t>(range.last[bit / 8] | (0x80u >> (bit % 8)));

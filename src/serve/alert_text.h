@@ -8,11 +8,15 @@
 
 #include "base/json_writer.h"
 #include "base/result.h"
+#include "net/address.h"
 #include "store/records.h"
 
 // Alerts and kept verdicts as text, and questions about them out of text: the same for the API and the
 // command line. docs/api.md describes the fields.
 namespace nidus::serve {
+
+// As the store holds it.
+store::Address stored_address(const net::Address& address, net::IpVersion version);
 
 // "10.0.0.1", "2001:db8::1"; "-" if not known.
 std::string address_text(const std::optional<store::Address>& address);

@@ -1,23 +1,15 @@
 #include "serve/internal/kept_verdicts.h"
 
-#include <algorithm>
-#include <chrono>
 #include <future>
 #include <memory>
 #include <utility>
 
 #include "base/json_writer.h"
+#include "serve/alert_text.h"
+#include "serve/internal/store_answers.h"
 
 namespace nidus::serve::internal {
 namespace {
-
-store::Address stored(const net::Address& address, net::IpVersion version) {
-  if (version == net::IpVersion::v6) return address.bytes;
-  store::Address out{};
-  out[10] = out[11] = 0xff;
-  std::copy_n(address.bytes.begin(), 4, out.begin() + 12);
-  return out;
-}
 
 std::string described(const detect::Subject& subject) {
   std::string out;
@@ -37,16 +29,14 @@ KeptVerdicts::KeptVerdicts(Application& app, const ServedDetector& detector)
     : app_(app),
       manifest_(detector.manifest()),
       detector_(detector.name() + " " + detector.version()),
-      now_us_(std::chrono::duration_cast<std::chrono::microseconds>(
-                  std::chrono::system_clock::now().time_since_epoch())
-                  .count()) {}
+      now_us_(now_us()) {}
 
 Result<void> KeptVerdicts::add(const detect::Subject& subject, const detect::Verdict& verdict) {
   store::Verdict kept;
   kept.attack = verdict.is_attack();
   if (subject.has_addresses) {
-    kept.source = stored(subject.tuple.source, subject.tuple.version);
-    kept.target = stored(subject.tuple.destination, subject.tuple.version);
+    kept.source = stored_address(subject.tuple.source, subject.tuple.version);
+    kept.target = stored_address(subject.tuple.destination, subject.tuple.version);
   }
   if (!app_.keeps(kept)) return {};
   // Times out of captures without them are near 1970, and would be older than all that is kept.
