@@ -1,9 +1,10 @@
-# nidus_module(NAME SOURCES … COLD … USES … LIBRARIES … TESTS … BENCHES … FUZZES …)
+# nidus_module(NAME [APART] SOURCES … COLD … USES … LIBRARIES … TESTS … BENCHES … FUZZES …)
 #
 # Declares the library nidus::NAME from the sources of this folder. COLD sources, and tests, are optimised less in
 # a release, which halves the time that the largest of them take to compile: a person waits for the first ./run.
-# With NIDUS_FIRST_BUILD several COLD sources are compiled as one, and the standard headers once for all modules:
-# names in their unnamed namespaces must differ within a module.
+# With NIDUS_FIRST_BUILD several sources are compiled as one, and the standard headers once for all modules: names in
+# unnamed namespaces must differ within a module. In a module that is APART only the COLD ones are: its others were
+# tuned each by itself, and what a compiler inlines depends on how much it sees.
 # USES names the modules it may include, which is linked by the linker and checked by the test NAME.layers. Each
 # *_test.cc goes into one program NAME_test, each *_bench.cc into NAME_bench. Each *_fuzz.cc becomes a libFuzzer
 # target where NIDUS_FUZZ is on, and always a test that replays tests/corpus/TARGET/*.
@@ -18,6 +19,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LES
   # GCC 12 sees overlaps inside std::string where there are none: gcc.gnu.org/PR105329 and PR105651.
   target_compile_options(nidus_flags INTERFACE -Wno-restrict)
 endif()
+if(NIDUS_FIRST_BUILD)
+  target_compile_options(nidus_flags INTERFACE -w)  # of what is seen together, but is not together
+endif()
 if(NIDUS_WERROR)
   target_compile_options(nidus_flags INTERFACE -Werror)
 endif()
@@ -30,18 +34,21 @@ if(NIDUS_FUZZ)
 endif()
 
 function(nidus_module name)
-  cmake_parse_arguments(M "" "" "SOURCES;COLD;USES;LIBRARIES;TESTS;BENCHES;FUZZES" ${ARGN})
+  cmake_parse_arguments(M "APART" "" "SOURCES;COLD;USES;LIBRARIES;TESTS;BENCHES;FUZZES" ${ARGN})
   set(used "")
   foreach(module ${M_USES})
     list(APPEND used nidus::${module})
   endforeach()
   add_library(nidus_${name} STATIC ${M_SOURCES})
   add_library(nidus::${name} ALIAS nidus_${name})
+  if(NIDUS_FIRST_BUILD AND NOT M_APART)
+    set_target_properties(nidus_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+  endif()
   set(parts nidus_${name})
   if(M_COLD)
     add_library(nidus_${name}_cold OBJECT ${M_COLD})
-    target_compile_options(nidus_${name}_cold PRIVATE $<$<CONFIG:Release>:-O1> $<$<BOOL:${NIDUS_FIRST_BUILD}>:-w>)
-    set_target_properties(nidus_${name}_cold PROPERTIES UNITY_BUILD ${NIDUS_FIRST_BUILD} UNITY_BUILD_BATCH_SIZE 10)
+    target_compile_options(nidus_${name}_cold PRIVATE $<$<CONFIG:Release>:-O1>)
+    set_target_properties(nidus_${name}_cold PROPERTIES UNITY_BUILD ${NIDUS_FIRST_BUILD} UNITY_BUILD_BATCH_SIZE 20)
     target_sources(nidus_${name} PRIVATE $<TARGET_OBJECTS:nidus_${name}_cold>)
     list(APPEND parts nidus_${name}_cold)
   endif()

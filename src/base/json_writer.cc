@@ -3,41 +3,16 @@
 #include <cmath>
 
 #include "base/number.h"
+#include "base/utf8.h"
 
 namespace nidus {
-namespace {
-
-// The length of the well-formed UTF-8 sequence at `at`, or 0 (Unicode 15, table 3-7).
-std::size_t utf8_length(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
-  const auto follows = [&](std::size_t i) { return (byte(i) & 0xc0) == 0x80; };
-  const unsigned lead = byte(at);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead <= 0xdf) return follows(at + 1) ? 2 : 0;
-  if (lead >= 0xe0 && lead <= 0xef) {
-    if (!follows(at + 1) || !follows(at + 2)) return 0;
-    if (lead == 0xe0 && byte(at + 1) < 0xa0) return 0;
-    if (lead == 0xed && byte(at + 1) > 0x9f) return 0;
-    return 3;
-  }
-  if (lead >= 0xf0 && lead <= 0xf4) {
-    if (!follows(at + 1) || !follows(at + 2) || !follows(at + 3)) return 0;
-    if (lead == 0xf0 && byte(at + 1) < 0x90) return 0;
-    if (lead == 0xf4 && byte(at + 1) > 0x8f) return 0;
-    return 4;
-  }
-  return 0;
-}
-
-}  // namespace
-
 void append_json_string(std::string& out, std::string_view text) {
   constexpr char kHex[] = "0123456789abcdef";
   out += '"';
   for (std::size_t i = 0; i < text.size();) {
     const auto c = static_cast<unsigned char>(text[i]);
     if (c >= 0x80) {
-      const std::size_t length = utf8_length(text, i);
+      const std::size_t length = utf8_length(text.data() + i, text.data() + text.size());
       if (length == 0) {
         out += "\\ufffd";
         ++i;

@@ -1,4 +1,5 @@
 #include "data/internal/json_lines.h"
+#include "base/utf8.h"
 
 #include <algorithm>
 #include <cstring>
@@ -86,24 +87,6 @@ const char* skip_value(const char* at, const char* end, int depth) {
   return skip_members(at + 1, end, depth + 1, *at == '{');
 }
 
-void append_utf8(std::string& out, std::uint32_t code) {
-  if (code < 0x80) {
-    out += static_cast<char>(code);
-  } else if (code < 0x800) {
-    out += static_cast<char>(0xc0 | (code >> 6));
-    out += static_cast<char>(0x80 | (code & 0x3f));
-  } else if (code < 0x10000) {
-    out += static_cast<char>(0xe0 | (code >> 12));
-    out += static_cast<char>(0x80 | ((code >> 6) & 0x3f));
-    out += static_cast<char>(0x80 | (code & 0x3f));
-  } else {
-    out += static_cast<char>(0xf0 | (code >> 18));
-    out += static_cast<char>(0x80 | ((code >> 12) & 0x3f));
-    out += static_cast<char>(0x80 | ((code >> 6) & 0x3f));
-    out += static_cast<char>(0x80 | (code & 0x3f));
-  }
-}
-
 std::uint32_t hex4(const char* at) {
   std::uint32_t code = 0;
   for (int i = 0; i < 4; ++i) {
@@ -146,7 +129,7 @@ void append_unescaped(std::string& out, std::string_view inside) {
             i += 6;
           }
         }
-        append_utf8(out, code >= 0xd800 && code < 0xe000 ? 0xfffd : code);
+        append_utf8(out, code);
         break;
       }
       default:

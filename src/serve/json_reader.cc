@@ -7,30 +7,10 @@
 #include <charconv>
 #include <limits>
 
+#include "base/utf8.h"
+
 namespace nidus::serve {
 namespace {
-
-// The length of the well-formed UTF-8 sequence that begins here, or 0 (Unicode 15, table 3-7).
-std::size_t utf8_length(const char* p, const char* end) {
-  const auto byte = [&](std::ptrdiff_t i) { return static_cast<unsigned>(static_cast<unsigned char>(p[i])); };
-  const auto follows = [&](std::ptrdiff_t i) { return end - p > i && (byte(i) & 0xc0) == 0x80; };
-  const unsigned lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead <= 0xdf) return follows(1) ? 2 : 0;
-  if (lead >= 0xe0 && lead <= 0xef) {
-    if (!follows(1) || !follows(2)) return 0;
-    if (lead == 0xe0 && byte(1) < 0xa0) return 0;
-    if (lead == 0xed && byte(1) > 0x9f) return 0;
-    return 3;
-  }
-  if (lead >= 0xf0 && lead <= 0xf4) {
-    if (!follows(1) || !follows(2) || !follows(3)) return 0;
-    if (lead == 0xf0 && byte(1) < 0x90) return 0;
-    if (lead == 0xf4 && byte(1) > 0x8f) return 0;
-    return 4;
-  }
-  return 0;
-}
 
 // The first byte from `p` on that is a quote, a backslash, a control character or not ASCII.
 const char* plain_until(const char* p, const char* end) {
@@ -46,20 +26,6 @@ const char* plain_until(const char* p, const char* end) {
   }
   while (p != end && *p != '"' && *p != '\\' && static_cast<signed char>(*p) >= ' ') ++p;
   return p;
-}
-
-void append_utf8(std::string& out, std::uint32_t code) {
-  const auto put = [&](std::uint32_t byte) { out += static_cast<char>(static_cast<unsigned char>(byte)); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xc0 | code >> 6), put(0x80 | (code & 0x3f));
-  } else if (code < 0x10000) {
-    put(0xe0 | code >> 12), put(0x80 | (code >> 6 & 0x3f)), put(0x80 | (code & 0x3f));
-  } else {
-    put(0xf0 | code >> 18), put(0x80 | (code >> 12 & 0x3f)), put(0x80 | (code >> 6 & 0x3f));
-    put(0x80 | (code & 0x3f));
-  }
 }
 
 // Four hexadecimal digits, or nothing that is below 65536.

@@ -1,5 +1,7 @@
 #include "serve/json_stream.h"
 
+#include "base/utf8.h"
+
 namespace nidus::serve {
 namespace {
 
@@ -28,25 +30,6 @@ bool is_number(std::string_view text) {
     if (digits() == 0) return false;
   }
   return at == text.size();
-}
-
-void append_utf8(std::string& out, std::uint32_t code) {
-  const auto add = [&](std::uint32_t byte) { out += static_cast<char>(byte); };
-  if (code < 0x80) {
-    add(code);
-  } else if (code < 0x800) {
-    add(0xc0 | code >> 6);
-    add(0x80 | (code & 63));
-  } else if (code < 0x10000) {
-    add(0xe0 | code >> 12);
-    add(0x80 | (code >> 6 & 63));
-    add(0x80 | (code & 63));
-  } else {
-    add(0xf0 | code >> 18);
-    add(0x80 | (code >> 12 & 63));
-    add(0x80 | (code >> 6 & 63));
-    add(0x80 | (code & 63));
-  }
 }
 
 }  // namespace

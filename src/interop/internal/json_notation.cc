@@ -3,6 +3,8 @@
 #include <charconv>
 #include <optional>
 
+#include "base/utf8.h"
+
 namespace nidus::interop::internal {
 namespace {
 
@@ -14,25 +16,6 @@ std::optional<unsigned> hex4(std::string_view text) {
   const auto [end, fault] = std::from_chars(text.data(), text.data() + 4, value, 16);
   if (fault != std::errc() || end != text.data() + 4) return std::nullopt;
   return value;
-}
-
-void append_utf8(std::string& out, unsigned code) {
-  const auto tail = [&](unsigned shift) { out += static_cast<char>(0x80 | (code >> shift & 0x3f)); };
-  if (code < 0x80) {
-    out += static_cast<char>(code);
-  } else if (code < 0x800) {
-    out += static_cast<char>(0xc0 | code >> 6);
-    tail(0);
-  } else if (code < 0x10000) {
-    out += static_cast<char>(0xe0 | code >> 12);
-    tail(6);
-    tail(0);
-  } else {
-    out += static_cast<char>(0xf0 | code >> 18);
-    tail(12);
-    tail(6);
-    tail(0);
-  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "base/number.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "interop/internal/pickle_machine.h"
 
 namespace nidus::interop::internal {

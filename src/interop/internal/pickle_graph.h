@@ -60,9 +60,6 @@ struct PickleGraph {
   std::span<const std::uint32_t> items(std::uint32_t id) const { return sequences[nodes[id].items]; }
 };
 
-// Appends a character as UTF-8; what is none is appended as U+FFFD.
-void append_utf8(std::string& out, std::uint32_t character);
-
 // The number that a numpy scalar's bytes are, or the text. Nothing for other elements.
 std::optional<double> real_of(PickleDtype::Kind kind, bool swapped, std::span<const std::byte> bytes);
 std::optional<std::int64_t> integer_of(PickleDtype::Kind kind, bool swapped,

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "interop/internal/pickle.h"
 #include "interop/internal/pickle_graph.h"
 
@@ -90,24 +91,6 @@ std::int64_t integer_at(PickleDtype::Kind kind, std::uint32_t bytes, bool swappe
 }
 
 }  // namespace
-
-void append_utf8(std::string& out, std::uint32_t character) {
-  if (character > 0x10ffff || (character >= 0xd800 && character < 0xe000)) character = 0xfffd;
-  const auto put = [&](std::uint32_t byte) { out += static_cast<char>(byte); };
-  if (character < 0x80) return put(character);
-  if (character < 0x800) {
-    put(0xc0 | character >> 6);
-  } else {
-    if (character < 0x10000) {
-      put(0xe0 | character >> 12);
-    } else {
-      put(0xf0 | character >> 18);
-      put(0x80 | (character >> 12 & 63));
-    }
-    put(0x80 | (character >> 6 & 63));
-  }
-  put(0x80 | (character & 63));
-}
 
 std::optional<double> real_of(PickleDtype::Kind kind, bool swapped, std::span<const std::byte> bytes) {
   const auto size = static_cast<std::uint32_t>(bytes.size());
