@@ -37,7 +37,7 @@ end
 LUA
 
 serve() {  # DETECTOR
-  taskset -c 0 "$nidus" serve "d=$1" --port 0 --log-file log.txt --set server.threads=1 --set limits.body_mb=512 2>said.txt &
+  taskset -c 0 "$nidus" serve "d=$1" --port 0 --set store.off=true --log-file log.txt --set server.threads=1 --set limits.body_mb=512 2>said.txt &
   server=$!
   until grep -q 'listening on' said.txt; do sleep 0.1; kill -0 $server; done
   url=$(sed -n 's/.*listening on //p' said.txt)

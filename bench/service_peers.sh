@@ -37,7 +37,7 @@ measure() {
   rate[$1]=$(awk '/Requests\/sec/ { print $2 }' "$folder/out")
   grep -E '50%|99%|Requests/sec|Non-2xx|Socket errors' "$folder/out"
 }
-serve() { taskset -c 0 "$nidus" serve "$1" --port 18090 --set server.threads=1 2>"$folder/said" & server=$!; }
+serve() { taskset -c 0 "$nidus" serve "$1" --port 18090 --set server.threads=1 --set store.off=true 2>"$folder/said" & server=$!; }
 
 serve "$folder/ensemble"
 measure nidus-predict /predict "$folder/row.json" 18090

@@ -15,7 +15,7 @@ nidus=${NIDUS:-$house/build/release/src/cmd/nidus}
 detector=${NIDUS_DETECTOR:-$house/share/detectors/flows-attacks}
 work=$(mktemp -d)
 trap 'kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
-"$nidus" serve "flows=$detector" --port 0 --log-level error --set limits.upload_mb=100000 >"$work/out" 2>"$work/err" &
+"$nidus" serve "flows=$detector" --port 0 --set store.off=true --log-level error --set limits.upload_mb=100000 >"$work/out" 2>"$work/err" &
 server=$!
 for _ in $(seq 100); do
   url=$(grep -oh 'http://[0-9.:]*' "$work/out" "$work/err" | head -1 || true)

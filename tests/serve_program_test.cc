@@ -36,6 +36,7 @@ class Running {
     child_ = ::fork();
     if (child_ == 0) {
       ::dup2(pipe[1], STDERR_FILENO);
+      ::setenv("XDG_STATE_HOME", state_.path().c_str(), 1);
       for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
       ::execv(NIDUS_PROGRAM, arguments.data());
       ::_exit(127);
@@ -83,6 +84,7 @@ class Running {
   }
 
  private:
+  TemporaryFolder state_;  // what it keeps, unless it is told where
   pid_t child_ = -1;
   int errors_ = -1;
   std::string said_;
@@ -117,6 +119,30 @@ TEST_F(ServeProgramTest, SaysWhereItListensAndStopsWhenTold) {
   EXPECT_EQ(status_of(port, "/health"), 200);
   nidus.signal(SIGTERM);
   EXPECT_EQ(nidus.wait(), 0);
+}
+
+TEST_F(ServeProgramTest, KeepsAlertsAndUploadsWithoutBeingTold) {
+  TemporaryFolder state;
+  Running nidus(words(), {{"XDG_STATE_HOME", state.path()}});
+  ASSERT_NE(nidus.port(), 0) << nidus.said();
+  EXPECT_EQ(status_of(nidus.port(), "/api/v1/alerts"), 200);
+  EXPECT_TRUE(std::filesystem::exists(state / "nidus" / "nidus.db"));
+}
+
+TEST_F(ServeProgramTest, KeepsNothingIfThatIsWanted) {
+  TemporaryFolder state;
+  Running nidus(words({"--set", "store.off=true"}), {{"XDG_STATE_HOME", state.path()}});
+  ASSERT_NE(nidus.port(), 0) << nidus.said();
+  EXPECT_EQ(status_of(nidus.port(), "/api/v1/alerts"), 503);
+  EXPECT_FALSE(std::filesystem::exists(state / "nidus"));
+}
+
+TEST_F(ServeProgramTest, WithoutAPlaceToKeepAnythingItServesAndSaysSo) {
+  ASSERT_TRUE(write_file(folder / "file", "a file, no folder"));
+  Running nidus(words(), {{"XDG_STATE_HOME", folder / "file"}});
+  ASSERT_NE(nidus.port(), 0) << nidus.said();
+  EXPECT_EQ(status_of(nidus.port(), "/health"), 200);
+  EXPECT_THAT(*read_file(folder / "log"), HasSubstr("nothing is kept"));
 }
 
 TEST_F(ServeProgramTest, WhatIsUnderWayIsAnsweredBeforeItStops) {

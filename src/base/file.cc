@@ -82,7 +82,7 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
   }
 }
 
-Result<void> write_file(const std::filesystem::path& path, std::string_view bytes) {
+Result<void> write_file(const std::filesystem::path& path, std::string_view bytes, Durability durability) {
   std::filesystem::path beside = path;
   beside += ".partial";
   {
@@ -98,11 +98,21 @@ Result<void> write_file(const std::filesystem::path& path, std::string_view byte
       }
       bytes.remove_prefix(static_cast<std::size_t>(put));
     }
+    if (durability == Durability::on_disk && ::fsync(file.get()) != 0) {
+      Error error = system_error(path, "cannot write");
+      ::unlink(beside.c_str());
+      return error;
+    }
   }
   if (::rename(beside.c_str(), path.c_str()) != 0) {
     Error error = system_error(path, "cannot replace");
     ::unlink(beside.c_str());
     return error;
+  }
+  if (durability == Durability::on_disk) {
+    const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+    const Descriptor names(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (names.get() < 0 || ::fsync(names.get()) != 0) return system_error(path, "cannot write");
   }
   return {};
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -35,7 +36,10 @@ class MappedFile {
 // The whole file. Errc::exhausted beyond `limit` bytes.
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t limit = 1u << 30);
 
-// Writes beside the target and renames, so that a reader sees the old file or the new one, never half.
-Result<void> write_file(const std::filesystem::path& path, std::string_view bytes);
+// Writes beside the target and renames, so that a reader sees the old file or the new one, never half. With
+// `on_disk` so does who looks after a loss of power, and what was written has been there before this returns.
+enum class Durability : std::uint8_t { cached, on_disk };
+Result<void> write_file(const std::filesystem::path& path, std::string_view bytes,
+                        Durability durability = Durability::cached);
 
 }  // namespace nidus

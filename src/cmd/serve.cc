@@ -88,15 +88,34 @@ Result<serve::SettingsSources> sources_of(const Words& words) {
   return sources;
 }
 
-// Without store.file, the store that `nidus keys` uses is used if it is there, so that a key that was made is
-// asked for, and under systemd in any case.
+// What is kept, and where, if nothing is said: the store that `nidus keys` and `nidus alerts` use, and
+// uploaded detectors beside it, those of each port by themselves. A store that is not there and cannot be
+// made, as in a container that is read-only, is done without; one that is there must open, as it may hold the
+// keys.
 Result<serve::Settings> load_with_store(const serve::SettingsSources& sources) {
   auto settings = serve::load_settings(sources);
-  if (!settings || !settings->store.file.empty()) return settings;
-  std::error_code failed;
-  const auto usual = service_store_path("");
-  if (std::getenv("STATE_DIRECTORY") != nullptr || std::filesystem::exists(usual, failed)) {
-    settings->store.file = usual;
+  if (!settings) return settings;
+  auto& store = settings->store;
+  if (store.off) {
+    store.file.clear();
+    return settings;
+  }
+  if (store.file.empty()) {
+    const std::filesystem::path usual = service_store_path("");
+    std::error_code failed;
+    std::filesystem::create_directories(usual.parent_path(), failed);
+    const bool can_be =
+        std::filesystem::exists(usual, failed) || ::access(usual.parent_path().c_str(), W_OK) == 0;
+    if (can_be) {
+      store.file = usual;
+    } else {
+      settings->notes.push_back(
+          fmt::format("nothing is kept: {} cannot be made; store.file names another place", usual.string()));
+    }
+  }
+  if (!store.file.empty() && settings->uploads.folder.empty() && settings->server.port != 0) {
+    settings->uploads.folder =
+        std::filesystem::path(store.file).parent_path() / fmt::format("uploads-{}", settings->server.port);
   }
   return settings;
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/file.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "detect/binding.h"
@@ -182,6 +183,122 @@ void Detectors::publish(std::vector<std::shared_ptr<const Served>> all) {
   state_.store(std::move(next), std::memory_order_release);
 }
 
+Result<void> Detectors::write_down(const All& all) const {
+  if (file_.empty()) return {};
+  Deployment deployment;
+  const auto id = [](const Served::Version& version) { return version ? version->version() : std::string(); };
+  for (const auto& served : all) {
+    auto& kept = deployment.detectors.emplace_back();
+    kept.name = served->name;
+    if (served->listed) kept.on_disk = served->on_disk;
+    kept.active = id(served->active);
+    kept.previous = id(served->previous);
+    kept.canary = id(served->canary);
+    kept.canary_percent = served->canary_percent;
+    kept.shadow = id(served->shadow);
+    for (const auto& version : served->versions) {
+      if (served->listed && version->path() == served->settings.path) continue;
+      // Inside the folder by the way from there, so that the folder can be moved.
+      const auto inside = version->path().lexically_relative(file_.parent_path());
+      const bool is_inside = !inside.empty() && *inside.begin() != "..";
+      kept.versions.push_back({version->version(), is_inside ? inside : version->path()});
+    }
+  }
+  return write_file(file_, to_json(deployment), Durability::on_disk);
+}
+
+Result<void> Detectors::decide(All all) {
+  if (auto done = write_down(all); !done) return done;
+  const auto before = state();
+  publish(std::move(all));
+  drop_files(before->all, state()->all);
+  return {};
+}
+
+// Whoever still judges by such a version has its files mapped, or read.
+void Detectors::drop_files(const All& before, const All& after) const {
+  if (file_.empty()) return;
+  const auto folder = file_.parent_path() / "detectors";
+  const auto is_used = [&](const std::filesystem::path& path) {
+    return std::any_of(after.begin(), after.end(), [&](const auto& served) {
+      return std::any_of(served->versions.begin(), served->versions.end(),
+                         [&](const auto& version) { return version->path() == path; });
+    });
+  };
+  for (const auto& served : before) {
+    for (const auto& version : served->versions) {
+      if (version->path().parent_path() != folder || is_used(version->path())) continue;
+      std::error_code ignored;
+      std::filesystem::remove_all(version->path(), ignored);
+    }
+  }
+}
+
+void Detectors::restore(Served& served, const Deployment::Detector& kept,
+                        const std::filesystem::path& folder) {
+  for (const auto& [id, path] : kept.versions) {
+    DetectorSettings from;
+    from.name = kept.name;
+    from.path = folder / path;  // the path itself if it is absolute
+    auto version = load(from);  // logs why not
+    if (!version || (*version)->version() != id || find_version(served, id)) continue;
+    // Behind what was loaded from the settings' files, which are newer only if they changed since.
+    const bool newest = !served.listed || served.on_disk == kept.on_disk;
+    served.versions.insert(newest ? served.versions.end() : served.versions.begin(), std::move(*version));
+  }
+  if (!served.active && !served.versions.empty()) served.active = served.versions.back();
+  if (!served.active) return;
+  // What was decided stands, unless the settings' files changed since: then these serve, as when that is seen
+  // live.
+  if (served.listed && served.on_disk != kept.on_disk) return;
+  if (auto active = find_version(served, kept.active)) served.active = std::move(active);
+  served.previous = find_version(served, kept.previous);
+  if (served.previous == served.active) served.previous = nullptr;
+  const auto beside = [&](const std::string& id) {
+    auto found = find_version(served, id);
+    return found && found != served.active && same_columns(*found, *served.active) ? found : nullptr;
+  };
+  served.canary = beside(kept.canary);
+  served.canary_percent = served.canary ? kept.canary_percent : 0;
+  served.shadow = beside(kept.shadow);
+}
+
+Result<void> Detectors::keep_in(std::filesystem::path file) {
+  const std::lock_guard lock(changing_);
+  std::error_code failed;  // whoever cannot write there is told so when something is to be written
+  std::filesystem::create_directories(file.parent_path(), failed);
+  const auto text = read_file(file, 64u << 20);
+  if (!text && text.error().code != Errc::not_found) return text.error();
+  if (text) {
+    auto kept = parse_deployment(*text);
+    if (!kept) return Error{kept.error().code, file.string() + ": " + kept.error().message};
+    All all = state()->all;
+    for (const auto& entry : kept->detectors) {
+      const auto found = std::find_if(all.begin(), all.end(),
+                                      [&](const auto& served) { return served->name == entry.name; });
+      if (found == all.end() && entry.versions.empty()) continue;  // no longer in the settings
+      DetectorSettings settings;
+      settings.name = entry.name;
+      auto served = found == all.end() ? fresh(entry.name, settings) : std::make_shared<Served>(**found);
+      restore(*served, entry, file.parent_path());
+      if (!served->active) continue;
+      if (!served->listed) served->settings.path = served->active->path();
+      trim_versions(*served);
+      log_.info("detector_restored", {{"detector", std::string_view(entry.name)},
+                                      {"version", std::string_view(served->active->version())},
+                                      {"versions", static_cast<std::uint64_t>(served->versions.size())}});
+      if (found == all.end()) {
+        all.push_back(std::move(served));
+      } else {
+        *found = std::move(served);
+      }
+    }
+    publish(std::move(all));
+  }
+  file_ = std::move(file);
+  return {};
+}
+
 Result<void> Detectors::reload(const Settings& settings) {
   const std::lock_guard lock(changing_);
   settings_ = settings;
@@ -228,6 +345,7 @@ Result<void> Detectors::reload(const Settings& settings) {
     }
     auto served = known ? std::make_shared<Served>(*known) : fresh(name, wanted);
     served->settings = wanted;
+    served->listed = true;
     served->on_disk = (*loaded)->version();
     served->last_error.clear();
     // Newest last, also if it was there before.
@@ -236,7 +354,18 @@ Result<void> Detectors::reload(const Settings& settings) {
     activated.emplace_back(name, (*loaded)->version());
     all.push_back(std::move(served));
   }
+  for (const auto& served : before->all) {
+    if (served->listed) continue;
+    const bool taken =
+        std::any_of(all.begin(), all.end(), [&](const auto& other) { return other->name == served->name; });
+    if (!taken) all.push_back(served);
+  }
+  // Files that changed serve, whether or not that can be written down: the next start sees them as well.
+  if (auto written = write_down(all); !written)
+    log_.error("deployment_not_written", {{"error", written.error().message}});
+  const auto gone = before;
   publish(std::move(all));
+  drop_files(gone->all, state()->all);
   for (const auto& [name, version] : activated) tell(name, "activated", version);
   if (first) return *first;
   return {};
@@ -246,6 +375,7 @@ Result<bool> Detectors::reload(const std::string& name) {
   const std::lock_guard lock(changing_);
   const auto served = state()->find(name);
   if (!served) return Error{Errc::not_found, fmt::format("no detector '{}': {}", name, names_in(*state()))};
+  if (!served->listed) return false;  // an upload does not change
   auto loaded = load(served->settings);
   auto next = std::make_shared<Served>(*served);
   bool changed = false;
@@ -267,7 +397,7 @@ Result<bool> Detectors::reload(const std::string& name) {
   for (auto& entry : all) {
     if (entry->name == name) entry = next;
   }
-  publish(std::move(all));
+  if (auto done = decide(std::move(all)); !done) return std::move(done).error();
   if (!loaded) return std::move(loaded).error();
   if (changed) tell(name, "activated", (*loaded)->version());
   return changed;
@@ -292,7 +422,7 @@ Result<std::string> Detectors::add(const DetectorSettings& settings) {
     trim_versions(*served);
     *known = std::move(served);
   }
-  publish(std::move(all));
+  if (auto done = decide(std::move(all)); !done) return std::move(done).error();
   tell(version->name(), "added", version->version());
   return version->version();
 }
@@ -307,8 +437,7 @@ Result<void> Detectors::change(const std::string& name, const Change& how) {
   for (auto& entry : all) {
     if (entry->name == name) entry = next;
   }
-  publish(std::move(all));
-  return {};
+  return decide(std::move(all));
 }
 
 Result<void> Detectors::activate(const std::string& name, const std::string& version) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "serve/deployment.h"
 #include "serve/log.h"
 #include "serve/metrics.h"
 #include "serve/served_detector.h"
@@ -32,6 +34,7 @@ struct Served {
 
   std::string name;
   DetectorSettings settings;
+  bool listed = false;  // in the settings; else it was uploaded
   Version active;
   Version previous;  // what rolling back makes active; may be null
   Version canary;    // judges `canary_percent` of the rows in place of `active`; may be null
@@ -74,7 +77,17 @@ class Detectors {
 
   // Brings what is served in line with the settings: loads what is new or whose files changed, drops what is
   // no longer listed. What cannot be loaded stays as it was, or out; the error names the first of them.
+  //
+  // What was uploaded stays, under a name that the settings do not use.
   Result<void> reload(const Settings& settings);
+
+  // Takes over what `file` says was uploaded and decided, if there is such a file, and from then on writes
+  // every change there before it takes effect; the methods below fail with Errc::io if that cannot be done.
+  // What cannot be loaded any more is left out and logged. Versions that are let go lose their files, where
+  // these are in the folder of `file`. Once, after the first reload(). Errc::corrupt for a file that is not
+  // ours: it stays as it is.
+  Result<void> keep_in(std::filesystem::path file);
+
   // Of one detector, whatever changed. True if another version is active now.
   Result<bool> reload(const std::string& name);
 
@@ -97,7 +110,13 @@ class Detectors {
   using Change = std::function<Result<void>(Served&)>;
   Result<void> change(const std::string& name, const Change& how);
   Result<Served::Version> load(const DetectorSettings& settings);
-  void publish(std::vector<std::shared_ptr<const Served>> all);
+  using All = std::vector<std::shared_ptr<const Served>>;
+  void publish(All all);
+  // Writes it down first. If that fails nothing has changed.
+  Result<void> decide(All all);
+  Result<void> write_down(const All& all) const;
+  void drop_files(const All& before, const All& after) const;
+  void restore(Served& served, const Deployment::Detector& kept, const std::filesystem::path& folder);
   std::shared_ptr<Served> fresh(const std::string& name, const DetectorSettings& settings);
   void take_over(Served& served, Served::Version version) const;
   void trim_versions(Served& served) const;
@@ -110,6 +129,7 @@ class Detectors {
 
   std::mutex changing_;  // held by whatever changes something, all the way
   Settings settings_;
+  std::filesystem::path file_;  // of keep_in(); empty: nothing is written down
   Listener listener_;
 
   std::atomic<std::shared_ptr<const State>> state_;

@@ -8,6 +8,7 @@
 #include "serve/application.h"
 #include "serve/internal/answers.h"
 #include "serve/internal/detector_json.h"
+#include "serve/internal/store_answers.h"
 #include "serve/json_reader.h"
 
 namespace nidus::serve {
@@ -73,6 +74,33 @@ Response shown(const Application& app, const Request& request) {
   return internal::json_response(std::move(body));
 }
 
+// Which version is what now, for the history, and who wanted it, for the audit. On disk when this returns.
+Result<void> record(Application& app, const Request& request, const std::string& name, const char* what) {
+  const auto served = app.detectors.state()->find(name);
+  if (!app.store() || !served) return {};
+  std::vector<store::Change> changes;
+  changes.emplace_back(internal::audit_entry(
+      request, fmt::format("detector.{} {}", http::name_of(request.method), what), name));
+  const auto now = [&](const Served::Version& version, const char* role, double share) {
+    if (!version) return;
+    store::Activation activation;
+    activation.time_us = internal::now_us();
+    activation.slot = name;
+    activation.detector = version->manifest().name;
+    activation.version = version->version();
+    activation.role = role;
+    activation.share = share;
+    activation.who = request.caller.name;
+    changes.emplace_back(std::move(activation));
+  };
+  now(served->active, "active", 1 - served->canary_percent / 100);
+  now(served->canary, "canary", served->canary_percent / 100);
+  now(served->shadow, "shadow", 0);
+  auto written = app.store()->write(std::move(changes));
+  if (!written) return std::move(written).error();
+  return {};
+}
+
 using Deed = std::function<Result<void>(const std::string& name, const Wish& wish)>;
 
 http::Route changing(Application& app, Method method, const char* what, Deed deed) {
@@ -103,6 +131,8 @@ http::Route changing(Application& app, Method method, const char* what, Deed dee
             return writer.send(http::problem(409, error.message, request.id));
           return writer.send(internal::failure(app, error, request));
         }
+        if (auto written = record(app, request, name, what); !written)
+          return writer.send(internal::store_failure(app, written.error(), request));
         writer.send(shown(app, request));
       });
   return route;

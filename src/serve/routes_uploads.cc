@@ -11,6 +11,7 @@
 #include "flow/profile.h"
 #include "serve/application.h"
 #include "serve/internal/answers.h"
+#include "serve/internal/store_answers.h"
 #include "serve/multipart.h"
 
 namespace nidus::serve {
@@ -153,6 +154,11 @@ void upload_detector(Application& app, const Request& request, BodyReader& reade
     std::error_code ec;
     std::filesystem::remove_all(*folder, ec);
     return writer.send(internal::failure(app, version.error(), request));
+  }
+  if (app.store()) {
+    auto written =
+        app.store()->write({internal::audit_entry(request, "detector.upload " + *version, options->name)});
+    if (!written) return writer.send(internal::store_failure(app, written.error(), request));
   }
   const auto served = app.detectors.state()->find(options->name);
   Response response;

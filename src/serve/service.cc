@@ -143,6 +143,9 @@ Result<std::unique_ptr<Service>> Service::start(Settings settings) {
                     s.address)};
   }
   if (auto done = app.detectors.reload(settings); !done) return std::move(done).error();
+  if (const auto& folder = app.uploads.folder(); !folder.empty()) {
+    if (auto done = app.detectors.keep_in(folder / "deployment.json"); !done) return std::move(done).error();
+  }
 
   std::vector<http::Route> routes;
   for (auto* area : {routes_of_service, routes_of_ensemble, routes_of_anomalies, routes_of_records,

@@ -89,7 +89,8 @@ const Entry kEntries[] = {
     {"detectors.versions_max", NIDUS_AT(detectors.versions_max, 2, 64),
      "Versions of one detector that are kept loaded", true},
     {"uploads.folder", NIDUS_AT(uploads.folder, 0, 0, {}, true),
-     "Folder for uploaded detectors and for answers too long for memory; without it no detector is taken"},
+     "Folder for uploaded detectors and for answers too long for memory; else `uploads-PORT` beside the "
+     "store. One service each"},
     {"uploads.threads", NIDUS_AT(uploads.threads, 0, 1024),
      "Threads that work on one capture; 0: one for each processor, at most 8"},
     {"uploads.packets_max", NIDUS_AT(uploads.packets_max, 1, 1e12), "Packets of one capture"},
@@ -108,7 +109,9 @@ const Entry kEntries[] = {
     {"uploads.unfiltered", NIDUS_AT(uploads.unfiltered, 0, 0),
      "Read uploads also where the system cannot filter system calls; see docs/security.md"},
     {"store.file", NIDUS_AT(store.file, 0, 0, {}, true),
-     "Database of verdicts, alerts, jobs, keys and audit; without one nothing is kept"},
+     "Database of verdicts, alerts, keys and audit; else `nidus.db` in systemd's `STATE_DIRECTORY` or in "
+     "`~/.local/state/nidus`"},
+    {"store.off", NIDUS_AT(store.off, 0, 0), "Keep nothing"},
     {"store.keep", NIDUS_AT(store.keep, 0, 0, {"none", "attacks", "all"}), "Verdicts that are kept"},
     {"store.keep_without_addresses", NIDUS_AT(store.keep_without_addresses, 0, 0),
      "Keep verdicts of rows without any address too"},

@@ -74,7 +74,8 @@ struct Settings {
   } uploads;
 
   struct Store {
-    std::string file;  // empty: nothing is kept
+    std::string file;  // empty: nothing is kept; `nidus serve` puts its usual one there
+    bool off = false;  // leave it empty
     std::string keep = "attacks";
     bool keep_without_addresses = false;
     double age_days = 90;

@@ -13,6 +13,7 @@
 #include "base/testing.h"
 #include "http/testing.h"
 #include "serve/application.h"
+#include "serve/testing.h"
 
 namespace nidus::serve {
 namespace {
@@ -55,7 +56,9 @@ class StoreRoutesTest : public ::testing::Test {
     auto opened = app_->open_store();
     ASSERT_TRUE(opened) << opened.error().message;
     std::vector<http::Route> routes = routes_of_alerts(*app_);
-    for (auto& route : routes_of_keys(*app_)) routes.push_back(std::move(route));
+    for (auto* more : {routes_of_keys, routes_of_detectors}) {
+      for (auto& route : more(*app_)) routes.push_back(std::move(route));
+    }
     http::ServerOptions where;
     where.port = 0;
     auto server = http::Server::start(
@@ -258,6 +261,34 @@ TEST_F(StoreRoutesTest, AKeyIsAskedForProperly) {
     EXPECT_NE(problem(400, "POST", "/api/v1/keys", body), "") << body;
   }
   EXPECT_THAT(get("/api/v1/keys")["keys"], IsEmpty());
+}
+
+TEST_F(StoreRoutesTest, WhoChangedADetectorIsInTheAuditAndTheHistory) {
+  save_ensemble(folder_ / "pair");
+  settings_.detector_list.push_back({"pair", folder_ / "pair", {}, {}, "", {}});
+  start();
+  ASSERT_TRUE(app_->detectors.reload(settings_));
+  const std::string first = app_->detectors.state()->find("pair")->active->version();
+  save_ensemble(folder_ / "second", 0.125f, 0.625f);
+  const auto second = app_->detectors.add({"pair", folder_ / "second", {}, {}, "", {}});
+  ASSERT_TRUE(second);
+  const auto put =
+      ask("PUT", "/api/v1/detectors/pair/canary", fmt::format(R"({{"version":"{}","percent":25}})", *second));
+  ASSERT_EQ(put.status, 200) << put.body;
+  EXPECT_EQ(problem(404, "POST", "/api/v1/detectors/pair/activate", R"({"version":"none"})").empty(), false);
+  const auto history = app_->store()->activations(10);
+  ASSERT_TRUE(history);
+  ASSERT_EQ(history->size(), 2u);  // what failed changed nothing
+  EXPECT_EQ((*history)[0].role, "canary");
+  EXPECT_EQ((*history)[0].version, *second);
+  EXPECT_EQ((*history)[0].share, 0.25);
+  EXPECT_EQ((*history)[1].role, "active");
+  EXPECT_EQ((*history)[1].version, first);
+  const auto audit = app_->store()->audit(INT64_MAX, 10);
+  ASSERT_TRUE(audit);
+  ASSERT_EQ(audit->size(), 1u);
+  EXPECT_EQ(audit->front().action, "detector.PUT canary");
+  EXPECT_EQ(audit->front().object, "pair");
 }
 
 TEST_F(StoreRoutesTest, WithoutAStoreTheRoutesSaySo) {

@@ -12,7 +12,8 @@ namespace nidus::serve::internal {
 namespace {
 
 http::Response no_store(const http::Request& request) {
-  return http::problem(503, "Nothing is kept here: set store.file", request.id);
+  return http::problem(503, "Nothing is kept here: store.off is set, or store.file could not be made",
+                       request.id);
 }
 
 }  // namespace
@@ -44,6 +45,18 @@ std::int64_t now_us() {
       .count();
 }
 
+store::AuditEntry audit_entry(const http::Request& request, std::string action, std::string object) {
+  store::AuditEntry entry;
+  entry.time_us = now_us();
+  entry.who = request.caller.name.empty() ? "anonymous" : request.caller.name;
+  entry.action = std::move(action);
+  entry.object = std::move(object);
+  entry.address = request.peer.address_text();
+  entry.request_id = request.id;
+  entry.outcome = "ok";
+  return entry;
+}
+
 void answer_from_store(Application& app, const http::Request& request, http::Responder responder,
                        std::function<http::Response(const store::Store&)> answer) {
   if (!app.store()) return responder.send(no_store(request));
@@ -59,15 +72,7 @@ void change_store(Application& app, const http::Request& request, http::Responde
                   std::vector<store::Change> changes, std::string action, std::string object,
                   std::function<http::Response(const store::Store::Numbers&)> answer) {
   if (!app.store()) return responder.send(no_store(request));
-  store::AuditEntry entry;
-  entry.time_us = now_us();
-  entry.who = request.caller.name.empty() ? "anonymous" : request.caller.name;
-  entry.action = std::move(action);
-  entry.object = std::move(object);
-  entry.address = request.peer.address_text();
-  entry.request_id = request.id;
-  entry.outcome = "ok";
-  changes.emplace_back(std::move(entry));
+  changes.emplace_back(audit_entry(request, std::move(action), std::move(object)));
   const auto waiting = std::make_shared<http::Responder>(std::move(responder));
   app.store()->write(std::move(changes), [&app, &request, waiting,
                                           answer = std::move(answer)](Result<store::Store::Numbers> done) {

@@ -19,6 +19,9 @@ void change_store(Application& app, const http::Request& request, http::Responde
                   std::vector<store::Change> changes, std::string action, std::string object,
                   std::function<http::Response(const store::Store::Numbers&)> answer);
 
+// Who asked for what, for the audit.
+store::AuditEntry audit_entry(const http::Request& request, std::string action, std::string object);
+
 // What went wrong in the store, without its own words, which name files of this machine.
 http::Response store_failure(Application& app, const Error& error, const http::Request& request);
 
