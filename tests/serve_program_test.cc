@@ -142,6 +142,8 @@ TEST_F(ServeProgramTest, WithoutAPlaceToKeepAnythingItServesAndSaysSo) {
   Running nidus(words(), {{"XDG_STATE_HOME", folder / "file"}});
   ASSERT_NE(nidus.port(), 0) << nidus.said();
   EXPECT_EQ(status_of(nidus.port(), "/health"), 200);
+  nidus.signal(SIGTERM);
+  EXPECT_EQ(nidus.wait(), 0);  // the log is whole
   EXPECT_THAT(*read_file(folder / "log"), HasSubstr("nothing is kept"));
 }
 
