@@ -42,7 +42,7 @@ struct DetectArguments {
   std::vector<std::string> inputs;
   std::string detector, output, format;
   bool fail_on_alert = false, attacks_only = false, any_profile = false, json = false, explain = false;
-  std::uint64_t top = 5, threads = 0, reasons = 3;
+  std::uint64_t top = 5, threads = 0, reasons = 3, early = 0;
   std::optional<double> threshold;
 
   void declare(Arguments& arguments) {
@@ -58,6 +58,11 @@ struct DetectArguments {
                      "Attack from this score on, instead of the detector's own threshold", 0, 1e300);
     arguments.flag("--explain", explain, "Say which features made the score what it is");
     arguments.option("--reasons", reasons, "explain: features named for each verdict", 1000);
+    arguments.option(
+        "--early", early,
+        "Judge a flow of a capture after so many packets, or at its end if it has fewer; 0: as the "
+        "detector says",
+        UINT32_MAX);
     arguments.option("--top", top, "Sources listed for each label", 100000);
     arguments.option("--threads", threads, "Threads; 0 is one for each processor", 1024);
     arguments.flag("--attacks-only", attacks_only, "csv and ndjson: leave out what is benign");
@@ -259,6 +264,8 @@ class Run {
       detect::PipelineOptions options;
       options.threads = given_.threads;
       if (detector_.manifest().meter) options.meter = *detector_.manifest().meter;
+      if (given_.early != 0) options.meter.partial_after_packets = static_cast<std::uint32_t>(given_.early);
+      options.meter = detect::meter_for(detector_.manifest().schema, options.meter);
       pipeline_.emplace(options);
     }
     if (!judge_) {

@@ -12,9 +12,10 @@
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 #include "detect/label_rules.h"
+#include "flow/columns.h"
+#include "flow/end_order.h"
 #include "flow/features.h"
 #include "flow/kdd.h"
-#include "flow/kdd_order.h"
 #include "flow/record_writer.h"
 
 namespace nidus::cmd {
@@ -28,7 +29,7 @@ using Records = std::span<const flow::FlowRecord* const>;
 constexpr std::size_t kRecordsPerPiece = 256;
 
 struct FlowsArguments {
-  std::vector<std::string> inputs;
+  std::vector<std::string> inputs, features = {"flow", "context"};
   std::string output, format = "csv", naming, labels;
   bool community_id = false, short_form = false, json = false;
   MeteringArguments metering;
@@ -41,6 +42,10 @@ struct FlowsArguments {
     arguments.option("--naming", naming, "Names of the columns, if not those of the profile",
                      {"canonical", "cic2017", "cic2018", "cic2020", "python"});
     arguments.option("--labels", labels, "A label file: writes a column with each flow's label");
+    arguments.option(
+        "--features", features,
+        "native: which of a flow's features: flow, context (what other flows there were around it), "
+        "sequence (its first packets)");
     arguments.flag("--community-id", community_id, "A column with the Community ID");
     arguments.flag("--short", short_form, "cic2017, cic2018, nsl-kdd: the shorter form of their tables");
     arguments.flag("--json", json, "The summary as JSON, one line for each capture");
@@ -49,6 +54,26 @@ struct FlowsArguments {
         "Records go to standard output, the summary to standard error (with --json and -o: to standard "
         "output).\n"
         "--format none only counts.");
+  }
+
+  bool wants(flow::Group group) const {
+    return std::any_of(features.begin(), features.end(),
+                       [&](const auto& name) { return flow::group_from_name(name) == group; });
+  }
+
+  // How captures are run for what is to be written.
+  Result<detect::PipelineOptions> pipeline() const {
+    detect::PipelineOptions out = metering.options();
+    for (const auto& name : features) {
+      if (!flow::group_from_name(name)) {
+        return Error{Errc::invalid, fmt::format("--features: '{}' is none of flow, context, sequence", name)};
+      }
+    }
+    const bool can = out.meter.profile == flow::Profile::native && (format == "csv" || format == "ndjson");
+    if (!can) return out;
+    out.meter.context = wants(flow::Group::context);
+    if (wants(flow::Group::sequence)) out.meter.sequence_packets = flow::kSequenceMax;
+    return out;
   }
 };
 
@@ -71,6 +96,9 @@ flow::RecordWriterOptions writer_options(const FlowsArguments& given, const dete
   options.community_id = given.community_id;
   options.label = !given.labels.empty();
   options.short_form = given.short_form;
+  options.features = given.wants(flow::Group::flow);
+  options.context = pipeline.options().meter.context;
+  options.sequence_packets = pipeline.options().meter.sequence_packets;
   options.description = pipeline.description();
   return options;
 }
@@ -133,7 +161,7 @@ class KddTable {
         longest_silence_us_(std::max(kLongestTimeoutUs, meter.idle_timeout.value_or(0us).count()) +
                             kMarginUs),
         output_(output),
-        order_(kHeldMax, [this](const flow::FlowRecord& record) { row(record); }) {
+        order_(kHeldMax) {
     flow::append_kdd_header(text_, set_);
   }
 
@@ -145,13 +173,13 @@ class KddTable {
       order_.add(*record);
     }
     // No flow is silent for longer than this and still open.
-    if (latest_us_ != INT64_MIN) order_.release(latest_us_ - longest_silence_us_);
+    if (latest_us_ != INT64_MIN) release(latest_us_ - longest_silence_us_);
     return drain();
   }
 
   // The capture has ended: what comes next has other windows.
   bool end_capture() {
-    order_.flush();
+    release(INT64_MAX);
     features_.emplace();
     latest_us_ = INT64_MIN;
     return drain();
@@ -160,7 +188,14 @@ class KddTable {
  private:
   static constexpr std::int64_t kLongestTimeoutUs = 300'000'000;  // of a TCP connection, see flow/profile.h
   static constexpr std::int64_t kMarginUs = 10'000'000;           // packets out of order
-  static constexpr std::size_t kHeldMax = 1u << 18;
+  static constexpr std::size_t kHeldMax = 1u << 18, kAtOnce = 4096;
+
+  void release(std::int64_t watermark_us) {
+    for (auto some = order_.take(watermark_us, kAtOnce); !some.empty();
+         some = order_.take(watermark_us, kAtOnce)) {
+      for (const auto* record : some) row(*record);
+    }
+  }
 
   void row(const flow::FlowRecord& record) {
     const detect::LabelRule* const rule = rules_ == nullptr ? nullptr : rules_->match(record);
@@ -183,7 +218,7 @@ class KddTable {
   std::string text_;
   const detect::LabelRules::OfCapture* rules_ = nullptr;
   std::int64_t latest_us_ = INT64_MIN;
-  flow::KddOrder order_;
+  flow::EndOrder order_;
 };
 
 }  // namespace
@@ -204,7 +239,9 @@ int run_flows(std::span<const std::string> words) {
     labels = std::move(*loaded);
   }
 
-  detect::Pipeline pipeline(given.metering.options());
+  const auto pipeline_options = given.pipeline();
+  if (!pipeline_options) return complain_usage("flows", pipeline_options.error().message);
+  detect::Pipeline pipeline(*pipeline_options);
   auto output = Output::open(given.output);
   if (!output) return complain(output.error());
   catch_interrupts();

@@ -119,8 +119,9 @@ Result<data::LabelOptions> LabelArguments::options() const {
 }
 
 Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, const LabelArguments& labels,
-                                      const detect::PipelineOptions& options, const model::Schema& schema,
+                                      detect::PipelineOptions options, const model::Schema& schema,
                                       int& status, Width width) {
+  options.meter = detect::meter_for(schema, options.meter);
   if (!labels.hold_out.empty()) {
     return Error{Errc::invalid,
                  "--hold-out divides tables; of captures, give train some and evaluate others"};

@@ -70,10 +70,11 @@ struct LabelledRows {
   std::size_t rows() const { return labels.size(); }
 };
 
-// The flows of captures, as a meter with these options cuts them. Groups are those of the label file, or one
-// for each capture. `status` becomes kBadInput when a capture broke off; what could be read is there.
+// The flows of captures, as a meter with these options cuts them, each once: an early record stands for its
+// flow. Groups are those of the label file, or one for each capture. `status` becomes kBadInput when a
+// capture broke off; what could be read is there.
 Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, const LabelArguments& labels,
-                                      const detect::PipelineOptions& options, const model::Schema& schema,
+                                      detect::PipelineOptions options, const model::Schema& schema,
                                       int& status, Width width = Width::single);
 
 // Tables of the same columns, one behind the other.

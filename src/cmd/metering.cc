@@ -117,6 +117,11 @@ std::string summary_text(std::string_view name, const detect::CaptureStatistics&
     note("of one packet, which the profile does not write", s.meter.flows_unwritten);
   if (s.meter.remainders_dropped != 0)
     note("continuations forgotten for want of room", s.meter.remainders_dropped);
+  if (s.context.forgotten != 0)
+    note("left their context's windows early, for want of room", s.context.forgotten);
+  if (s.context.late + s.context.forced != 0) {
+    note("whose context may lack flows that ended before", s.context.late + s.context.forced);
+  }
   if (!notes.empty()) text += fmt::format("  flows: {}\n", notes);
   return text;
 }
@@ -138,6 +143,9 @@ std::string summary_json(std::string_view name, const detect::CaptureStatistics&
   json.field("packets_out_of_order", s.meter.packets_out_of_order);
   json.field("remainders_dropped", s.meter.remainders_dropped);
   json.field("meter_bytes", s.meter.bytes_in_use);
+  json.field("context_forgotten", s.context.forgotten);
+  json.field("context_late", s.context.late);
+  json.field("context_forced", s.context.forced);
   if (s.first) json.field("first", iso8601(s.first->microseconds()));
   if (s.last) json.field("last", iso8601(s.last->microseconds()));
   json.field("seconds", s.seconds);

@@ -16,26 +16,38 @@
 #include "data/split.h"
 #include "detect/binding.h"
 #include "detect/fingerprint.h"
-#include "flow/features.h"
+#include "flow/columns.h"
 #include "learn/boost_trainer.h"
 #include "learn/forest_trainer.h"
 
 namespace nidus::cmd {
 namespace {
 
-model::Column feature_column(flow::Feature feature) {
-  const auto& info = flow::features()[static_cast<std::size_t>(feature)];
-  return {std::string(info.key), model::Column::Kind::numeric, {}, std::string(info.unit)};
+model::Column feature_column(flow::FlowColumn column) {
+  return {flow::key(column), model::Column::Kind::numeric, {}, std::string(flow::unit(column))};
 }
 
 // By any of its names, if both are flow features; else by the text.
 bool same_column(const std::string& a, const std::string& b) {
-  const auto left = flow::feature_from_name(a), right = flow::feature_from_name(b);
-  return equal_ignoring_case(a, b) || (left && left == right);
+  if (equal_ignoring_case(a, b)) return true;
+  const auto left = flow::column_from_name(a);
+  return left && left == flow::column_from_name(b);
+}
+
+// Whether an entry of --features or --exclude means this column: by name, or by its group.
+bool means(const std::string& entry, const std::string& name) {
+  if (same_column(entry, name)) return true;
+  const auto group = flow::group_from_name(entry);
+  const auto column = group ? flow::column_from_name(name) : std::nullopt;
+  return column && column->group == *group;
 }
 
 bool contains(const std::vector<std::string>& list, const std::string& name) {
-  return std::any_of(list.begin(), list.end(), [&](const auto& entry) { return same_column(entry, name); });
+  return std::any_of(list.begin(), list.end(), [&](const auto& entry) { return means(entry, name); });
+}
+
+bool names_one_of(const std::string& entry, const std::vector<std::string>& all) {
+  return std::any_of(all.begin(), all.end(), [&](const auto& name) { return means(entry, name); });
 }
 
 // Of the columns there are, those to learn from: what --features names, else all but identities; without
@@ -43,7 +55,7 @@ bool contains(const std::vector<std::string>& list, const std::string& name) {
 Result<std::vector<std::string>> choose(const std::vector<std::string>& all, const TrainArguments& given) {
   for (const auto* list : {&given.features, &given.exclude}) {
     for (const auto& wanted : *list) {
-      if (!contains(all, wanted)) {
+      if (!names_one_of(wanted, all)) {
         return Error{Errc::not_found, fmt::format("no column '{}'{}", wanted, did_you_mean(wanted, all))};
       }
     }
@@ -58,18 +70,37 @@ Result<std::vector<std::string>> choose(const std::vector<std::string>& all, con
   return out;
 }
 
+// What flows of captures can be asked for: packets only where --features names them, and no more of them than
+// an early record has.
+std::vector<std::string> columns_of_captures(const TrainArguments& given, const flow::MeterOptions& meter) {
+  std::vector<std::string> all;
+  for (const auto feature : flow::features_of(meter.profile)) all.emplace_back(flow::key(feature));
+  if (meter.profile != flow::Profile::native) return all;
+  const auto add = [&](flow::Group group, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) all.push_back(flow::key({group, static_cast<std::uint16_t>(i)}));
+  };
+  add(flow::Group::context, flow::columns_in(flow::Group::context));
+  const bool sequence = std::any_of(given.features.begin(), given.features.end(), [](const auto& entry) {
+    const auto column = flow::column_from_name(entry);
+    return flow::group_from_name(entry) == flow::Group::sequence ||
+           (column && column->group == flow::Group::sequence);
+  });
+  std::size_t packets = flow::kSequenceMax;
+  if (meter.partial_after_packets != 0) packets = std::min<std::size_t>(packets, meter.partial_after_packets);
+  if (sequence) add(flow::Group::sequence, 2 * packets);
+  return all;
+}
+
 Result<Material> material_of_captures(const TrainArguments& given, int& status) {
   Material out;
   const detect::PipelineOptions options = given.metering.options();
-  std::vector<std::string> all;
-  for (const auto feature : flow::features_of(options.meter.profile)) all.emplace_back(flow::key(feature));
-  const auto names = choose(all, given);
+  const auto names = choose(columns_of_captures(given, options.meter), given);
   if (!names) return names.error();
-  for (const auto& name : *names) out.schema.push_back(feature_column(*flow::feature_from_name(name)));
+  for (const auto& name : *names) out.schema.push_back(feature_column(*flow::column_from_name(name)));
   auto rows = rows_of_captures(given.inputs, given.labels, options, out.schema, status);
   if (!rows) return std::move(rows).error();
   out.rows = std::move(*rows);
-  out.meter = options.meter;
+  out.meter = detect::meter_for(out.schema, options.meter);
   out.meter_description = flow::Meter(options.meter).description();
   return out;
 }
@@ -113,9 +144,9 @@ Result<Material> material_of_tables(const TrainArguments& given) {
   out.schema = std::move(*schema);
   if (print.profile) {
     for (auto& column : out.schema) {
-      if (const auto feature = flow::feature_from_name(column.name)) {
-        column.name = flow::key(*feature);
-        column.unit = flow::features()[static_cast<std::size_t>(*feature)].unit;
+      if (const auto found = flow::column_from_name(column.name)) {
+        column.name = flow::key(*found);
+        column.unit = flow::unit(*found);
       }
     }
     out.meter = print.meter;
@@ -208,7 +239,9 @@ void TrainArguments::declare(Arguments& arguments) {
   arguments.option("--validate-on", validate_on,
                    "Validation rows come only from groups whose names begin so: those most like the site to "
                    "be watched");
-  arguments.option("--features", features, "Only these columns, by any of their names");
+  arguments.option(
+      "--features", features,
+      "Only these columns, by any of their names; flow, context and sequence stand for all of such");
   arguments.option("--exclude", exclude,
                    "All columns but these (beside what is never learnt from: who and when)");
   arguments.option("--seed", seed, "Of the split and the models");

@@ -16,16 +16,20 @@ namespace {
 
 std::vector<std::string> feature_keys() {
   std::vector<std::string> keys;
-  for (const auto& info : flow::features()) keys.emplace_back(info.key);
+  for (const auto group : {flow::Group::flow, flow::Group::context, flow::Group::sequence}) {
+    for (std::size_t i = 0; i < flow::columns_in(group); ++i) {
+      keys.push_back(flow::key({group, static_cast<std::uint16_t>(i)}));
+    }
+  }
   return keys;
 }
 
 const data::Column* find_column(const data::Table& table, const std::string& name) {
   if (const auto* const same = table.get(name)) return same;
-  const auto wanted = flow::feature_from_name(name);
+  const auto wanted = flow::column_from_name(name);
   if (!wanted) return nullptr;
   for (std::size_t i = 0; i < table.columns(); ++i) {
-    if (flow::feature_from_name(table.column(i).name) == wanted) return &table.column(i);
+    if (flow::column_from_name(table.column(i).name) == wanted) return &table.column(i);
   }
   return nullptr;
 }
@@ -35,12 +39,13 @@ const data::Column* find_column(const data::Table& table, const std::string& nam
 Result<FlowBinding> FlowBinding::bind(const model::Schema& schema, flow::Profile profile) {
   FlowBinding binding(profile);
   for (const auto& column : schema) {
-    const auto feature = flow::feature_from_name(column.name);
-    if (!feature) {
+    const auto found = flow::column_from_name(column.name);
+    if (!found) {
       return Error{Errc::not_found, fmt::format("flows have no feature '{}'{}", column.name,
                                                 did_you_mean(column.name, feature_keys()))};
     }
-    Source source{*feature, {}};
+    binding.of_record_ = binding.of_record_ || found->group == flow::Group::flow;
+    Source source{*found, {}};
     if (column.kind == model::Column::Kind::categorical) {
       for (const auto& word : column.vocabulary) {
         source.categories.push_back(parse_number(word).value_or(std::numeric_limits<double>::quiet_NaN()));
@@ -54,9 +59,10 @@ Result<FlowBinding> FlowBinding::bind(const model::Schema& schema, flow::Profile
 template <class Number>
 void FlowBinding::fill_with(const flow::FlowRecord& record, Number* row) const {
   flow::FeatureRow values;
-  flow::compute_features(profile_, record, values);
+  if (of_record_) flow::compute_features(profile_, record, values);
   for (const Source& source : sources_) {
-    const double value = values[static_cast<std::size_t>(source.feature)];
+    const double value = source.column.group == flow::Group::flow ? values[source.column.index]
+                                                                  : flow::value_beside(source.column, record);
     if (source.categories.empty()) {
       *row++ = static_cast<Number>(value);
       continue;
@@ -69,6 +75,14 @@ void FlowBinding::fill_with(const flow::FlowRecord& record, Number* row) const {
 
 void FlowBinding::fill(const flow::FlowRecord& record, float* row) const { fill_with(record, row); }
 void FlowBinding::fill(const flow::FlowRecord& record, double* row) const { fill_with(record, row); }
+
+flow::MeterOptions meter_for(const model::Schema& schema, flow::MeterOptions options) {
+  for (const auto& column : schema) {
+    if (const auto found = flow::column_from_name(column.name)) flow::ask_for(*found, options);
+  }
+  options.once = options.partial_after_packets != 0;
+  return options;
+}
 
 Result<model::Schema> schema_in(const model::Schema& schema, const data::Table& table) {
   model::Schema there = schema;

@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 #include "data/table.h"
-#include "flow/features.h"
+#include "flow/columns.h"
 #include "flow/profile.h"
 #include "flow/record.h"
 #include "model/schema.h"
@@ -20,22 +20,23 @@ namespace nidus::detect {
 // Writes flow records as rows of a schema. Immutable.
 class FlowBinding {
  public:
-  // Each column must be a flow feature under any of its names. Errc::not_found names the first that is not,
-  // and what may have been meant.
+  // Each column must be a flow feature under any of its names, or one of context or sequence
+  // (flow/columns.h). Errc::not_found names the first that is not, and what may have been meant.
   static Result<FlowBinding> bind(const model::Schema& schema, flow::Profile profile);
 
   std::size_t inputs() const { return sources_.size(); }
   flow::Profile profile() const { return profile_; }
 
-  // Writes inputs() numbers. Features that are not finite are passed on as they are: what becomes of them is
-  // the model's preprocessing to say. A number that is wanted as a category goes by its spelling ("6"); an
-  // unknown one is NaN.
+  // Writes inputs() numbers; NaN for the context of a record that has none, and for packets that it does not
+  // have (meter_for() asks for what is needed). Features that are not finite are passed on as they are: what
+  // becomes of them is the model's preprocessing to say. A number that is wanted as a category goes by its
+  // spelling ("6"); an unknown one is NaN.
   void fill(const flow::FlowRecord& record, float* row) const;
   void fill(const flow::FlowRecord& record, double* row) const;
 
  private:
   struct Source {
-    flow::Feature feature;
+    flow::FlowColumn column;
     std::vector<double> categories;  // the numbers of the vocabulary; empty for a numeric column
   };
 
@@ -46,7 +47,12 @@ class FlowBinding {
 
   flow::Profile profile_;
   std::vector<Source> sources_;
+  bool of_record_ = false;  // whether any column is of the record itself
 };
+
+// How flows are metered for rows of a schema: the options with what its columns need besides, context and the
+// first packets of a flow; and each flow once, early if the options say so.
+flow::MeterOptions meter_for(const model::Schema& schema, flow::MeterOptions options);
 
 // The schema under the names that its columns have in this table, so that model::TableRows can bind it: a
 // column is found by its own name or, if that is a flow feature, by any name of that feature. Errc::not_found

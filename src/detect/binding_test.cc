@@ -163,5 +163,32 @@ TEST(NslKddTest, TheFeaturesOfFlowsAreTheColumnsOfTheDataSet) {
   EXPECT_TRUE(std::equal(flow::kKddNames.begin(), flow::kKddNames.end(), columns.begin()));
 }
 
+TEST(FlowBindingTest, ContextAndFirstPacketsAreColumnsLikeOthers) {
+  const auto schema = columns({"ctx_dst_hosts_2s", "fwd_pkts", "seq_size_2", "seq_gap_3"});
+  const auto options = meter_for(schema, {});
+  EXPECT_TRUE(options.context);
+  EXPECT_EQ(options.sequence_packets, 3u);
+  EXPECT_FALSE(options.once);
+  const auto binding = FlowBinding::bind(schema, flow::Profile::native);
+  ASSERT_TRUE(binding) << binding.error().message;
+  flow::FlowRecord record;
+  record.direction[0].packets = 4;
+  float row[4];
+  binding->fill(record, row);
+  EXPECT_TRUE(std::isnan(row[0]) && std::isnan(row[2]) && std::isnan(row[3]));
+  flow::FlowContext context;
+  const auto place = flow::column_from_name("ctx_dst_hosts_2s")->index;
+  context.values[place] = 9;
+  const flow::PacketStep steps[] = {{10, 0, 0}, {20, 5, 1}};
+  record.context = &context;
+  record.steps = steps;
+  record.sequence_packets = 2;
+  binding->fill(record, row);
+  EXPECT_EQ(row[0], 9);
+  EXPECT_EQ(row[1], 4);
+  EXPECT_EQ(row[2], -20);
+  EXPECT_TRUE(std::isnan(row[3]));
+}
+
 }  // namespace
 }  // namespace nidus::detect

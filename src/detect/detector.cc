@@ -11,6 +11,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "detect/binding.h"
 #include "model/ensemble.h"
 #include "model/model_file.h"
 
@@ -152,6 +153,7 @@ Result<Detector> Detector::make(Manifest manifest, std::vector<std::shared_ptr<c
   if (manifest.labels.size() < 2) return Error{Errc::invalid, "a detector needs at least two labels"};
   auto model = combine(manifest, members);
   if (!model) return std::move(model).error();
+  if (manifest.meter) manifest.meter = meter_for(manifest.schema, *manifest.meter);
   return Detector(
       std::make_shared<const Parts>(Parts{std::move(manifest), std::move(*model), std::move(members)}));
 }

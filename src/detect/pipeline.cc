@@ -52,6 +52,9 @@ CaptureStatistics& CaptureStatistics::operator+=(const CaptureStatistics& other)
   meter.live_flows += other.meter.live_flows;
   meter.live_one_packet_flows += other.meter.live_one_packet_flows;
   meter.bytes_in_use = std::max(meter.bytes_in_use, other.meter.bytes_in_use);
+  context.forgotten += other.context.forgotten;
+  context.late += other.context.late;
+  context.forced += other.context.forced;
   seconds += other.seconds;
   stopped = stopped || other.stopped;
   return *this;
@@ -155,10 +158,32 @@ CaptureStatistics Pipeline::run(net::Capture& capture, const RecordSink& sink, c
 
   const auto wanted = [&] { return stop == nullptr || !stop->load(std::memory_order_relaxed); };
   const auto run_shard = [&](std::size_t shard) { meter.run(shard); };
+  std::optional<flow::ContextStage> context;
+  if (impl_->options.meter.context) context.emplace(impl_->options.context);
+  bool finishing = false;
+  std::vector<const flow::FlowRecord*> first_ones;
+  const auto give = [&](std::span<const flow::FlowRecord* const> records) {
+    if (!impl_->options.meter.once) return records.empty() || sink(records);
+    first_ones.clear();
+    for (const flow::FlowRecord* const record : records) {
+      const bool again = record->partial_given && record->end_reason != flow::EndReason::partial;
+      if (!again) first_ones.push_back(record);
+    }
+    return first_ones.empty() || sink(first_ones);
+  };
+  const auto hand_on = [&](std::span<const flow::FlowRecord* const> records) {
+    if (!context) return give(records);
+    for (const flow::FlowRecord* const record : records) context->add(*record);
+    const bool at_end = finishing && !meter.behind();
+    const std::int64_t until = at_end ? INT64_MAX : meter.complete_until_us();
+    for (auto some = context->take(until); !some.empty(); some = context->take(until)) {
+      if (!give(some)) return false;
+    }
+    return true;
+  };
   const auto hand_out = [&] {
     for (;;) {
-      const auto records = meter.collect();
-      if (!records.empty() && !sink(records)) return false;
+      if (!hand_on(meter.collect())) return false;
       if (!meter.behind()) return true;
       workers.run(flow::Meter::kShards, run_shard);
     }
@@ -202,10 +227,12 @@ CaptureStatistics Pipeline::run(net::Capture& capture, const RecordSink& sink, c
   }
   statistics.stopped = !go_on;
   meter.finish();
+  finishing = true;
   workers.run(flow::Meter::kShards, run_shard);
   hand_out();
   reader.finish();
   statistics.meter = meter.statistics();
+  if (context) statistics.context = context->statistics();
   statistics.seconds = std::chrono::duration<double>(Clock::now() - started).count();
   return statistics;
 }

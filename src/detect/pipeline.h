@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "flow/context.h"
 #include "flow/meter.h"
 #include "flow/record.h"
 #include "net/capture.h"
@@ -21,6 +22,7 @@ namespace nidus::detect {
 
 struct PipelineOptions {
   flow::MeterOptions meter;
+  flow::ContextOptions context;  // of use if `meter.context`
 
   // How frames are read for this profile; unset: decode_options(meter.profile).
   std::optional<net::DecodeOptions> decode;
@@ -28,8 +30,8 @@ struct PipelineOptions {
   // 0 = one for each processor. Records, and their order, do not depend on it.
   std::size_t threads = 1;
 
-  // Frames read and metered at once. Records do not depend on it, but their order does: they are handed out
-  // block by block.
+  // Frames read and metered at once. Records do not depend on it, but without context their order does: they
+  // are handed out block by block.
   std::size_t block_frames = 2048;
 
   // A stream (a pipe, standard input) hands out records at least this often in the time of its packets, and
@@ -49,13 +51,16 @@ struct CaptureStatistics {
   std::optional<Timestamp> last;
   net::DecodeCounts decode;
   flow::MeterStatistics meter;
+  flow::ContextStatistics context;
   double seconds = 0;    // of our own time
   bool stopped = false;  // somebody asked for it; what had been read was metered and handed out
 
   CaptureStatistics& operator+=(const CaptureStatistics& other);
 };
 
-// Records that ended in one block, ordered by start; valid during the call. False: stop reading.
+// Records that ended in one block, ordered by start; or, with MeterOptions::context, in the order of their
+// ends, as soon as no earlier one can come. With MeterOptions::once a flow that had an early record is not
+// among them when it has ended. Valid during the call. False: stop reading.
 using RecordSink = std::function<bool(std::span<const flow::FlowRecord* const>)>;
 
 // After each block: bytes of the capture file read so far and its size, if that is known.

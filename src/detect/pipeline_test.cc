@@ -32,6 +32,8 @@ Outcome run(const CaptureBuilder& capture, PipelineOptions options) {
   flow::RecordWriterOptions writer_options;
   writer_options.profile = options.meter.profile;
   writer_options.community_id = true;
+  writer_options.context = options.meter.context;
+  writer_options.sequence_packets = options.meter.sequence_packets;
   flow::RecordWriter writer(writer_options);
   out.statistics = pipeline.run(*opened, [&](std::span<const flow::FlowRecord* const> records) {
     for (const auto* record : records) {
@@ -82,6 +84,69 @@ TEST(PipelineTest, RowsAreTheSameOnceSortedForAnyBlockSize) {
       EXPECT_TRUE(run(capture, options(1, block, profile)).sorted == one.sorted);
       EXPECT_TRUE(run(capture, options(3, block, profile)).sorted == one.sorted);
     }
+  }
+}
+
+// With context the order is that of the ends, so not even that depends on the blocks; a pipe that hands out
+// every second gives what a file gives.
+TEST(PipelineTest, ContextAndOrderAreTheSameForAnyThreadsAndBlocksLiveOrNot) {
+  const CaptureBuilder capture = random_capture(6, 20'000);
+  PipelineOptions whole = options(1, 4096);
+  whole.meter.context = true;
+  whole.meter.sequence_packets = 5;
+  whole.meter.partial_after_packets = 4;
+  whole.meter.idle_timeout = std::chrono::seconds(10);
+  const Outcome one = run(capture, whole);
+  ASSERT_GT(one.sorted.size(), 1000u);
+  EXPECT_EQ(one.statistics.context.late + one.statistics.context.forced, 0u);
+  for (const std::size_t threads : {1u, 2u, 8u}) {
+    for (const std::size_t block : {1u, 7u, 1000u, 1u << 20}) {
+      SCOPED_TRACE(fmt::format("{} threads, blocks of {}", threads, block));
+      PipelineOptions other = whole;
+      other.threads = threads;
+      other.block_frames = block;
+      EXPECT_TRUE(run(capture, other).rows == one.rows);
+    }
+  }
+}
+
+TEST(PipelineTest, RecordsAreHandedOutAsSoonAsNoEarlierOneCanCome) {
+  CaptureBuilder capture;
+  for (int i = 0; i < 40; ++i) {
+    capture.at(1'700'000'000'000'000 + i * 10'000'000LL).udp("10.0.0.1", 1000 + i, "10.0.0.2", 53, 40);
+  }
+  PipelineOptions live = options(1, 1);
+  live.meter.context = true;
+  live.meter.idle_timeout = std::chrono::seconds(30);
+  std::vector<std::size_t> waiting;  // flows that began before, but have not come, whenever one comes
+  std::size_t came = 0;
+  auto opened = net::Capture::open_memory(capture.span(), "memory");
+  ASSERT_TRUE(opened);
+  Pipeline pipeline(live);
+  pipeline.run(*opened, [&](std::span<const flow::FlowRecord* const> records) {
+    came += records.size();
+    waiting.push_back(static_cast<std::size_t>(opened->frames()) - came);
+    return true;
+  });
+  EXPECT_EQ(came, 40u);
+  ASSERT_GT(waiting.size(), 30u);
+  // 30 s of silence and 10 s for disorder: four flows later, and the block in hand.
+  EXPECT_LE(waiting[waiting.size() / 2], 6u);
+}
+
+TEST(PipelineTest, AFlowThatHadAnEarlyRecordIsNotHandedOutAgainWhenAskedForOnce) {
+  CaptureBuilder capture;
+  for (int i = 0; i < 5; ++i) capture.at(1'700'000'000'000'000 + i).udp("10.0.0.1", 1000, "10.0.0.2", 53, 40);
+  capture.udp("10.0.0.3", 1000, "10.0.0.2", 53, 40);
+  for (const bool context : {false, true}) {
+    PipelineOptions early = options(1, 4096);
+    early.meter.partial_after_packets = 3;
+    early.meter.context = context;
+    EXPECT_EQ(run(capture, early).sorted.size(), 3u);
+    early.meter.once = true;
+    const Outcome once = run(capture, early);
+    EXPECT_EQ(once.sorted.size(), 2u);
+    EXPECT_EQ(once.statistics.meter.flows, 2u);
   }
 }
 

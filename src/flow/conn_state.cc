@@ -89,6 +89,27 @@ std::string_view conn_state(const FlowRecord& record) {
   return "";
 }
 
+bool failed(const FlowRecord& record) {
+  switch (state_of(record)) {
+    case State::s0:
+    case State::sh:
+    case State::shr:
+    case State::rej:
+    case State::rstos0:
+    case State::rstrh:
+      return true;
+    case State::s1:
+    case State::s2:
+    case State::s3:
+    case State::sf:
+    case State::rsto:
+    case State::rstr:
+    case State::oth:
+      return false;
+  }
+  return false;
+}
+
 void append_history(std::string& out, const FlowRecord& record) {
   if (turned(record)) out += '^';
   out += letters(record);

@@ -18,6 +18,9 @@ namespace nidus::flow {
 // One of S0 S1 S2 S3 SF SH SHR REJ RSTO RSTR RSTOS0 RSTRH OTH (features specification, 13.2).
 std::string_view conn_state(const FlowRecord& record);
 
+// Whether an attempt came to nothing: S0 (no answer; of UDP too), REJ, RSTOS0, RSTRH, SH or SHR.
+bool failed(const FlowRecord& record);
+
 // The letters of the history: upper case from the initiator, each once for each side, at most kHistoryLength
 // of them. A leading '^' says that the flow's first packet was an answer (SYN+ACK) and the direction was
 // turned.

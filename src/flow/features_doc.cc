@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "flow/context.h"
 #include "flow/features.h"
 #include "flow/kdd.h"
 
@@ -26,6 +27,39 @@ for the ICMP fields of what is not ICMP.
 The key is the name in native tables and in detectors. Columns of foreign tables are recognised by any of the names,
 blanks around them and case ignored, and by the snake case of the 2018 names that the Python extractor writes.
 
+)";
+
+constexpr std::string_view kContextText = R"(
+## Around a flow
+
+Single flows of a flood, or of somebody who guesses passwords, look like any session; their number gives them away. So
+native tables also say what else was going on when a flow ended: `nidus flows` writes these columns and `nidus train`
+learns from them unless told otherwise (`--features flow`; `--features context` for these alone).
+
+A window of 2, 10 or 60 s holds the flows whose last packet came less than so long before this flow's last packet, this
+flow among them. Flows that ended at the same microsecond come in the order of their start, then by who they are. A
+record is held until no flow that ended earlier can come: as long as the shorter of active and idle timeout, 120 s
+unless set, and 10 s more for packets out of order. So the counts depend on the packets and timeouts alone, the same for
+any number of threads, live or from a file. An early record has the counts at that time and is no part of those of
+others.
+
+Counts are exact up to 65,536 flows in 60 s; when there are more, the oldest leave their windows early, and how many
+did is told. A failure is a flow in one of Zeek's states S0 (no answer, of UDP too), REJ, RSTOS0, RSTRH, SH, SHR.
+
+| key | unit | meaning |
+|---|---|---|
+)";
+
+constexpr std::string_view kSequenceText = R"(
+## The first packets
+
+With `--features sequence` the sizes and gaps of a flow's first 32 packets are columns, or of its first N if records
+are given early (`--early N`). Cells are empty for packets that the flow has not had.
+
+| key | unit | meaning |
+|---|---|---|
+| `seq_size_1` … `seq_size_32` | bytes | payload of the packet; negative if it went in reverse |
+| `seq_gap_1` … `seq_gap_32` | us | since the packet before; 0 for the first |
 )";
 
 constexpr std::string_view kProfilesText = R"(
@@ -142,6 +176,13 @@ std::string features_markdown() {
   out += "| key | unit | meaning | CIC-IDS2017 | CSE-CIC-IDS2018 | tools since 2020, re-releases |\n";
   out += "|---|---|---|---|---|---|\n";
   for (const FeatureInfo& info : features()) append_row(out, info);
+  out += kContextText;
+  for (const ContextInfo& info : context_features()) {
+    out += "| `";
+    ((((out += info.key) += "` | ") += info.unit) += " | ") += info.meaning;
+    out += " |\n";
+  }
+  out += kSequenceText;
   out += kProfilesText;
   out += kKddText;
   out += "In order:";

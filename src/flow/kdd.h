@@ -67,7 +67,7 @@ struct KddStatistics {
 
 // The window features #23 to #41: what the connections of the last 2 s, and the last 255 ones, had in common
 // with this one. An ordered stage: records must come in the order of their last packet, whichever thread
-// metered them (KddOrder sees to it), and then rows do not depend on anything else.
+// metered them (EndOrder sees to it), and then rows do not depend on anything else.
 //
 // Not thread-safe.
 class KddFeatures {

@@ -7,7 +7,6 @@
 #include <set>
 
 #include "flow/internal/endpoint.h"
-#include "flow/kdd_order.h"
 #include "flow/testing.h"
 
 namespace nidus::flow {
@@ -333,38 +332,6 @@ TEST(KddDifferentialTest, FastAndSlowAgreeOnRandomRecords) {
       EXPECT_LE(at(a, 32), 255);
     }
   }
-}
-
-TEST(KddOrderTest, RecordsLeaveInTheOrderOfTheirEnd) {
-  std::vector<std::int64_t> out;
-  KddOrder order(100, [&](const FlowRecord& record) { out.push_back(record.last_us); });
-  for (const int end : {50, 10, 40, 20}) order.add(connection(end, 1, 4000, 2, 80));
-  order.release(20);
-  EXPECT_THAT(out, ElementsAre(10, 20));
-  order.add(connection(30, 1, 4000, 2, 80));
-  order.flush();
-  EXPECT_THAT(out, ElementsAre(10, 20, 30, 40, 50));
-  EXPECT_EQ(order.late(), 0u);
-}
-
-TEST(KddOrderTest, ARecordThatComesTooLateIsCounted) {
-  std::vector<std::int64_t> out;
-  KddOrder order(100, [&](const FlowRecord& record) { out.push_back(record.last_us); });
-  order.add(connection(50, 1, 4000, 2, 80));
-  order.release(60);
-  order.add(connection(10, 1, 4000, 2, 80));
-  order.flush();
-  EXPECT_THAT(out, ElementsAre(50, 10));
-  EXPECT_EQ(order.late(), 1u);
-}
-
-TEST(KddOrderTest, ThereIsRoomForSoManyAndTheEarliestGoes) {
-  std::vector<std::int64_t> out;
-  KddOrder order(2, [&](const FlowRecord& record) { out.push_back(record.last_us); });
-  for (const int end : {30, 20, 10}) order.add(connection(end, 1, 4000, 2, 80));
-  EXPECT_THAT(out, ElementsAre(10));
-  EXPECT_EQ(order.held(), 2u);
-  EXPECT_EQ(order.forced(), 1u);
 }
 
 }  // namespace

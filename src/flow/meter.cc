@@ -19,6 +19,9 @@ namespace {
 // Offsets inside a flow are 32-bit microseconds; a little room is left for packets out of order.
 constexpr std::int64_t kActiveTimeoutMaxUs = 4'294'000'000;
 
+// The longest of the silences that end flows by their state (internal/rules.h).
+constexpr std::int64_t kLongestSilenceByStateUs = 300'000'000;
+
 std::uint64_t random_seed() {
   std::random_device device;
   return std::uint64_t{device()} << 32 | device();
@@ -142,6 +145,7 @@ std::span<const FlowRecord* const> Meter::collect() {
   impl_->collected.clear();
   for (auto& shard : impl_->shards) {
     if (std::exchange(shard.collected, true)) continue;
+    shard.table->attach_steps();
     for (const FlowRecord& record : shard.table->ended()) impl_->collected.push_back(&record);
   }
   std::sort(impl_->collected.begin(), impl_->collected.end(),
@@ -151,10 +155,20 @@ std::span<const FlowRecord* const> Meter::collect() {
   return impl_->collected;
 }
 
-std::span<const PacketStep> Meter::steps(const FlowRecord& record) const {
-  if (record.sequence_packets == 0) return {};
-  return std::span(impl_->shards[shard_of(record.tuple)].table->steps())
-      .subspan(record.sequence_at, record.sequence_packets);
+std::int64_t Meter::complete_until_us() const {
+  const Impl& impl = *impl_;
+  constexpr std::int64_t kNever = INT64_MAX;
+  const auto limit = [](std::int64_t us) { return us == 0 ? kNever : us; };
+  const auto count = [](const std::optional<std::chrono::microseconds>& us, std::int64_t otherwise) {
+    return us ? us->count() : otherwise;
+  };
+  const std::int64_t active = limit(count(impl.options.active_timeout, impl.rules.active_timeout_us));
+  const std::int64_t idle =
+      limit(count(impl.options.idle_timeout, impl.rules.timeouts_by_state ? kLongestSilenceByStateUs : 0));
+  const std::int64_t longest_silence = std::min(active, idle);
+  if (longest_silence == kNever || impl.now_us == INT64_MIN || !impl.options.sweep || behind())
+    return INT64_MIN;
+  return impl.now_us - longest_silence - kDisorderUs;
 }
 
 MeterStatistics Meter::statistics() const {

@@ -41,8 +41,13 @@ struct MeterOptions {
   // An early record, with EndReason::partial, when a flow has had this many packets. 0 = none.
   std::uint32_t partial_after_packets = 0;
 
-  // Packets of a flow kept as PacketSteps, at most 32. 0 = none.
+  // Packets of a flow kept as PacketSteps, at most kSequenceMax. 0 = none.
   std::uint32_t sequence_packets = 0;
+
+  // For who runs the meter, which itself does the same either way: ContextStage comes behind it; and a flow
+  // that had an early record is not handed out again when it has ended.
+  bool context = false;
+  bool once = false;
 
   bool separate_vlans = false;  // the outermost VLAN id is part of a flow's identity
   bool sweep = true;            // end flows as time passes, not only when their next packet comes
@@ -112,8 +117,11 @@ class Meter {
   // Records that ended since the last collect(), valid until the next run().
   std::span<const FlowRecord* const> collect();
 
-  // The first packets of a collected record, if MeterOptions::sequence_packets asked for them.
-  std::span<const PacketStep> steps(const FlowRecord& record) const;
+  // The records collected so far are all there will be of flows whose last packet was at or before this time,
+  // unless packets come more than kDisorderUs out of order. INT64_MIN: nothing is known to be complete, as
+  // before the first packet, or where flows may be silent for ever.
+  std::int64_t complete_until_us() const;
+  static constexpr std::int64_t kDisorderUs = 10'000'000;
 
   MeterStatistics statistics() const;
   const MeterOptions& options() const;

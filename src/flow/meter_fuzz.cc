@@ -32,7 +32,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         bytes_out += record->forward().frame_bytes + record->reverse().frame_bytes;
         compute_features(options.profile, *record, row);
         if (record->duration_us() < 0 || record->history_length > kHistoryLength) std::abort();
-        if (meter.steps(*record).size() > options.sequence_packets + 1u) std::abort();
+        if (record->sequence_packets > options.sequence_packets + 1u) std::abort();
+        if ((record->steps != nullptr) != (options.sequence_packets > 0)) std::abort();
         if (options.profile != Profile::native) continue;
         for (const double value : row) {
           if (!std::isfinite(value) || value < -1) std::abort();

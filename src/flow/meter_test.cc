@@ -276,14 +276,14 @@ TEST(Meter, KeepsTheFirstPacketsOfAFlow) {
   for (std::size_t shard = 0; shard < Meter::kShards; ++shard) meter.run(shard);
   const auto records = meter.collect();
   ASSERT_EQ(records.size(), 2u);
-  const auto steps = meter.steps(*records[0]);
+  const std::span steps(records[0]->steps, records[0]->sequence_packets);
   ASSERT_EQ(steps.size(), 3u);
   EXPECT_EQ(steps[0].reverse, 0u);
   EXPECT_EQ(steps[1].reverse, 1u);
   EXPECT_EQ(steps[1].gap_us, 1'500u);
   EXPECT_EQ(steps[2].payload_bytes, 99u);
-  ASSERT_EQ(meter.steps(*records[1]).size(), 1u);
-  EXPECT_EQ(meter.steps(*records[1])[0].payload_bytes, 7u);
+  ASSERT_EQ(records[1]->sequence_packets, 1u);
+  EXPECT_EQ(records[1]->steps[0].payload_bytes, 7u);
 }
 
 TEST(Meter, FloodOfNewSourcesStaysInsideItsRoomAndIsCounted) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -83,7 +84,15 @@ struct PacketStep {
   std::uint32_t reverse : 1 = 0;
 };
 
+inline constexpr std::size_t kSequenceMax = 32;  // steps of a flow
+
 inline constexpr std::size_t kHistoryLength = 14;
+
+// What happened around a flow, in the order of context_features() (context.h); all finite.
+inline constexpr std::size_t kContextFeatures = 56;
+struct FlowContext {
+  std::array<double, kContextFeatures> values{};
+};
 
 // What remains of a flow: identity, counters, and why it ended. Features are computed from it (features.h).
 // A value; two meters fed the same packets yield equal records.
@@ -102,7 +111,7 @@ struct FlowRecord {
   std::uint32_t active_start_us = 0;  // offset
   std::uint32_t long_gaps = 0;        // gaps over one second
   std::uint32_t first_payload_bytes = 0;
-  std::uint32_t sequence_at = 0;  // into the meter's steps, see Meter::steps()
+  std::uint32_t sequence_at = 0;  // for the meter: where its steps begin
   std::uint8_t icmp_type = 0;     // of the first packet
   std::uint8_t icmp_code = 0;
   std::uint8_t first_flags = 0;  // TCP flags of the first packet
@@ -116,6 +125,11 @@ struct FlowRecord {
   std::uint8_t bad_fragments = 0;  // saturating
   std::uint8_t history_length = 0;
   char history[kHistoryLength] = {};  // Zeek's letters, cut when full
+
+  // What stands beside a record while it is handed out, valid as long as the record is; null where it was not
+  // asked for. Never part of what a process tells another.
+  const PacketStep* steps = nullptr;  // the first packets: sequence_packets of them
+  const FlowContext* context = nullptr;
 
   const DirectionCounters& forward() const { return direction[0]; }
   const DirectionCounters& reverse() const { return direction[1]; }

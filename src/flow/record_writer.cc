@@ -1,5 +1,6 @@
 #include "flow/record_writer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -175,14 +176,22 @@ RecordWriter::RecordWriter(RecordWriterOptions options)
 }
 
 void RecordWriter::add(Cell cell, std::string_view name, std::string_view type) {
-  columns_.push_back({cell, Feature::src_port, std::string(name), type, {}});
+  columns_.push_back({cell, {}, std::string(name), type, {}});
 }
 
 void RecordWriter::add(Feature feature, std::string_view name, std::string_view type) {
   std::string text(name);
   if (text.empty()) text = feature_name(feature, naming_);
   if (text.empty()) text = key(feature);
-  columns_.push_back({Cell::feature, feature, std::move(text), type, {}});
+  columns_.push_back(
+      {Cell::feature, {Group::flow, static_cast<std::uint16_t>(feature)}, std::move(text), type, {}});
+}
+
+void RecordWriter::add(Group group, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const FlowColumn column{group, static_cast<std::uint16_t>(i)};
+    columns_.push_back({Cell::beside, column, key(column), {}, {}});
+  }
 }
 
 void RecordWriter::choose_native() {
@@ -190,7 +199,11 @@ void RecordWriter::choose_native() {
   add(Cell::source_ip, "src_ip");
   add(Cell::destination_ip, "dst_ip");
   add(Cell::timestamp, "timestamp");
-  for (const Feature feature : features_of(options_.profile)) add(feature);
+  for (const Feature feature : features_of(options_.profile)) {
+    if (options_.features) add(feature);
+  }
+  if (options_.context) add(Group::context, kContextFeatures);
+  add(Group::sequence, 2 * std::min<std::size_t>(options_.sequence_packets, kSequenceMax));
   add(Cell::end_reason, "end_reason");
   add(Cell::conn_state, "conn_state");
   add(Cell::history, "history");
@@ -306,6 +319,7 @@ bool RecordWriter::is_text(Cell cell) const {
     case Cell::proto:
       return true;
     case Cell::feature:
+    case Cell::beside:
     case Cell::row_number:
     case Cell::partial:
     case Cell::profile:  // quoted already
@@ -365,9 +379,14 @@ char* RecordWriter::write(char* out, const Column& column, const Row& row) {
   const FlowRecord& record = row.record;
   switch (column.cell) {
     case Cell::feature: {
-      const double value = row.features[static_cast<std::size_t>(column.feature)];
+      const double value = row.features[column.flow.index];
       if (options_.format == RecordFormat::ndjson && !std::isfinite(value)) return put(out, "null");
       return write_number(out, value);
+    }
+    case Cell::beside: {
+      const double value = value_beside(column.flow, record);
+      if (std::isfinite(value)) return write_number(out, value);
+      return options_.format == RecordFormat::ndjson ? put(out, "null") : out;
     }
     case Cell::row_number:
       return put(out, rows_);

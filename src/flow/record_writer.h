@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "flow/columns.h"
 #include "flow/features.h"
 #include "flow/profile.h"
 #include "flow/record.h"
@@ -32,6 +33,12 @@ struct RecordWriterOptions {
   // A column for the label: native, nsl-kdd and conn.log. The tables of the tools always have one.
   bool label = false;
 
+  // native: the features of the flow; also those of what is around it, and of its first packets, so many of
+  // them. Where a record has none of the latter (FlowRecord::context, steps), cells are empty.
+  bool features = true;
+  bool context = false;
+  std::uint32_t sequence_packets = 0;
+
   // cic2017: the 79 columns of the MachineLearning files. cic2018: the 80 of the usual files. Both without
   // addresses. Other profiles have one form only.
   bool short_form = false;
@@ -45,7 +52,8 @@ struct RecordWriterOptions {
 // The columns of a profile's tables are those of the files it reproduces, by name and order, NaN and Infinity
 // as Java prints them. native has the identity of the flow, all its features, and how it ended:
 //
-//   flow_id src_ip dst_ip timestamp · features_of(native) · end_reason conn_state history partial profile
+//   flow_id src_ip dst_ip timestamp · features_of(native) · context · sequence · end_reason conn_state
+//   history partial profile
 //
 // Times of day are UTC (the tools used the zone of their machine, which no table records): ISO 8601 with
 // microseconds in native; as the files have them, without AM or PM, in cic2017 and cic2018.
@@ -71,6 +79,7 @@ class RecordWriter {
  private:
   enum class Cell : std::uint8_t {
     feature,
+    beside,  // context or sequence
     row_number,
     flow_id,
     source_ip,
@@ -96,7 +105,7 @@ class RecordWriter {
   };
   struct Column {
     Cell cell;
-    Feature feature;
+    FlowColumn flow;
     std::string name;
     std::string_view type;  // Zeek's
     std::string before;     // separator, and the key in ndjson
@@ -105,6 +114,7 @@ class RecordWriter {
 
   void add(Cell cell, std::string_view name, std::string_view type = {});
   void add(Feature feature, std::string_view name = {}, std::string_view type = {});
+  void add(Group group, std::size_t count);
   void choose_native();
   void choose_tool();
   void choose_zeek();

@@ -53,7 +53,12 @@ class RecordSender {
  public:
   void send(std::span<const flow::FlowRecord* const> records) {
     for (const auto* record : records) {
-      buffer_.push_back(*record);
+      flow::FlowRecord& copy = buffer_.emplace_back(*record);
+      if (record->context != nullptr) contexts_.push_back(*record->context);
+      if (record->steps != nullptr)
+        std::copy_n(record->steps, record->sequence_packets, steps_.emplace_back().begin());
+      copy.context = nullptr;
+      copy.steps = nullptr;
       if (buffer_.size() == kRecordsAtOnce) flush();
     }
     flush();
@@ -61,10 +66,17 @@ class RecordSender {
 
  private:
   void flush() {
-    if (!buffer_.empty()) must(write_message(kOut, Tag::records, std::as_bytes(std::span(buffer_))));
+    if (buffer_.empty()) return;
+    if (!contexts_.empty()) must(write_message(kOut, Tag::contexts, std::as_bytes(std::span(contexts_))));
+    if (!steps_.empty()) must(write_message(kOut, Tag::steps, std::as_bytes(std::span(steps_))));
+    must(write_message(kOut, Tag::records, std::as_bytes(std::span(buffer_))));
     buffer_.clear();
+    contexts_.clear();
+    steps_.clear();
   }
   std::vector<flow::FlowRecord> buffer_;
+  std::vector<flow::FlowContext> contexts_;
+  std::vector<Steps> steps_;
 };
 
 void meter_capture(const Job& job) {

@@ -69,7 +69,7 @@ FlowTable::FlowTable(const MeterOptions& options, const Rules& rules, std::uint6
       remainders_(remainders_max, seed),
       seen_connections_max_(flows_max + remainders_max) {
   if (options.sequence_packets > 0) {
-    sequences_ = std::make_unique<Pool<std::array<PacketStep, 32>>>(flows_max);
+    sequences_ = std::make_unique<Pool<std::array<PacketStep, kSequenceMax>>>(flows_max);
   }
 }
 
@@ -134,9 +134,8 @@ void FlowTable::add_one(const net::Packet& packet, std::uint64_t hash) {
     const std::uint32_t at = slot & ~kSingle;
     const std::int64_t start_us = singles_[at].start_us;
     counted_.packets_out_of_order += time_us < start_us;
-    if (time_us > deadline_us(singles_[at])) {
-      const bool active = active_us_ != 0 && time_us - start_us > active_us_;
-      end_single(at, active ? EndReason::active : EndReason::idle, hash);
+    if (const std::int64_t deadline = deadline_us(singles_[at]); time_us > deadline) {
+      end_single(at, reason_of(start_us, deadline), hash);
       add_one(packet, hash);
       --counted_.packets;
       return;
@@ -148,7 +147,7 @@ void FlowTable::add_one(const net::Packet& packet, std::uint64_t hash) {
   FlowRecord& record = flow.record;
   counted_.packets_out_of_order += time_us < record.last_us;
   if (active_us_ != 0 && time_us - record.start_us > active_us_) {
-    end_live(slot, EndReason::active, hash);
+    end_live(slot, reason_of(record.start_us, deadline_us(record)), hash);
     add_one(packet, hash);
     --counted_.packets;
     return;
@@ -449,9 +448,14 @@ void FlowTable::emit(const FlowRecord& record, EndReason reason, std::uint32_t s
   }
 }
 
+void FlowTable::attach_steps() {
+  if (!sequences_) return;
+  for (FlowRecord& record : ended_) record.steps = steps_.data() + record.sequence_at;
+}
+
 void FlowTable::note_step(Live& flow, std::uint32_t slot, const net::Packet& packet, Direction direction) {
   FlowRecord& record = flow.record;
-  if (record.sequence_packets >= std::min<std::uint32_t>(options_.sequence_packets, 32)) return;
+  if (record.sequence_packets >= std::min<std::uint32_t>(options_.sequence_packets, kSequenceMax)) return;
   const std::int64_t gap =
       std::clamp<std::int64_t>(packet.time.microseconds() - record.last_us, 0, INT32_MAX);
   (*sequences_)[slot][record.sequence_packets++] = {
@@ -504,6 +508,11 @@ std::int64_t FlowTable::deadline_us(std::int64_t start_us, std::int64_t last_us,
   return deadline;
 }
 
+// Which of the limits it was, whenever that is noticed.
+EndReason FlowTable::reason_of(std::int64_t start_us, std::int64_t deadline_us) const {
+  return active_us_ != 0 && deadline_us == start_us + active_us_ ? EndReason::active : EndReason::idle;
+}
+
 std::int64_t FlowTable::deadline_us(const FlowRecord& record) const {
   return deadline_us(record.start_us, record.last_us, one_deadline_ ? 0 : idle_limit_us(record),
                      ready(record));
@@ -536,8 +545,7 @@ void FlowTable::advance(std::int64_t now_us, std::size_t& left) {
     }
     if (left == 0) return false;
     --left;
-    const EndReason reason =
-        active_us_ != 0 && start_us + active_us_ < now_us ? EndReason::active : EndReason::idle;
+    const EndReason reason = reason_of(start_us, deadline);
     if (single) {
       end_single(slot & ~kSingle, reason, hash_of_slot(slot));
     } else {

@@ -38,7 +38,7 @@ class FlowTable {
   void finish(std::size_t& left);
 
   const std::vector<FlowRecord>& ended() const { return ended_; }
-  const std::vector<PacketStep>& steps() const { return steps_; }
+  void attach_steps();  // to the records that ended, which then stay where they are until clear_ended()
   void clear_ended();
   void add_to(MeterStatistics& statistics) const;
 
@@ -100,6 +100,7 @@ class FlowTable {
   std::int64_t deadline_us(const Single& single) const;
   std::int64_t deadline_us(std::int64_t start_us, std::int64_t last_us, std::int64_t idle_limit,
                            bool closed) const;
+  EndReason reason_of(std::int64_t start_us, std::int64_t deadline_us) const;
   std::int64_t idle_limit_us(const FlowRecord& record) const;
   std::int64_t idle_limit_us(std::uint8_t protocol, bool unanswered_syn) const;
   std::uint64_t hash_of_slot(std::uint32_t slot) const;
@@ -110,7 +111,7 @@ class FlowTable {
   bool one_deadline_;  // the active timeout alone decides, so a deadline never moves
   Pool<Live> lives_;
   Pool<Single> singles_;
-  std::unique_ptr<Pool<std::array<PacketStep, 32>>> sequences_;  // beside lives_, same slots
+  std::unique_ptr<Pool<std::array<PacketStep, kSequenceMax>>> sequences_;  // beside lives_, same slots
   FlowIndex index_;
   List open_, closed_, arrived_;
   TimerWheel timers_;

@@ -1,10 +1,12 @@
 // What a child that was taken over may say: no crash, and only records of which everything that follows can
 // be computed and written.
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
 #include "detect/subject.h"
+#include "flow/columns.h"
 #include "flow/community_id.h"
 #include "flow/conn_state.h"
 #include "flow/features.h"
@@ -37,6 +39,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const auto* record : message->records) {
       flow::FeatureRow row;
       for (const auto profile : flow::kProfiles) flow::compute_features(profile, *record, row);
+      for (const auto group : {flow::Group::context, flow::Group::sequence}) {
+        for (std::size_t i = 0; i < flow::columns_in(group); ++i) {
+          const double value = flow::value_beside({group, static_cast<std::uint16_t>(i)}, *record);
+          if (std::isinf(value)) std::abort();
+        }
+      }
       const auto subject = detect::subject_of(*record, "x", 1);
       (void)detect::source_text(subject);
       (void)detect::destination_text(subject);

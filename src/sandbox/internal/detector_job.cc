@@ -135,6 +135,8 @@ Result<DetectorRead> read_detector(Conversation& child, const interop::ImportOpt
       case Tag::fault:
       case Tag::summary:
       case Tag::failure:
+      case Tag::contexts:
+      case Tag::steps:
         return Error{Errc::io, "the sandboxed process said something else than it was asked"};
     }
   }

@@ -47,6 +47,8 @@ Result<Metered> listen(Conversation& child, const detect::RecordSink& sink,
       case Tag::bytes:
       case Tag::note:
       case Tag::failure:
+      case Tag::contexts:
+      case Tag::steps:
         child.kill();
         return Error{Errc::io, "the sandboxed process said something else than it was asked"};
     }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 
 namespace nidus::sandbox::internal {
 namespace {
@@ -38,6 +39,10 @@ std::optional<std::size_t> bytes_max(Tag tag) {
       return 0;
     case Tag::records:
       return kRecordsBytesMax;
+    case Tag::contexts:
+      return kRecordsAtOnce * sizeof(flow::FlowContext);
+    case Tag::steps:
+      return kRecordsAtOnce * sizeof(Steps);
     case Tag::progress:
       return sizeof(WireProgress);
     case Tag::summary:
@@ -92,37 +97,77 @@ bool is_sound(const flow::FlowRecord& r) {
   if (!is_time(r.start_us) || !is_time(r.last_us) || !is_time(r.connection_start_us)) return false;
   if (r.last_us < r.start_us || r.connection_start_us > r.last_us) return false;
   if (r.packets() == 0 || r.history_length > flow::kHistoryLength) return false;
+  if (r.sequence_packets > flow::kSequenceMax) return false;
   return std::all_of(r.history, r.history + r.history_length, is_letter);
 }
 
-Result<MessageReader::Message> MessageReader::next() {
-  Header header;
-  if (auto done = read_(std::as_writable_bytes(std::span(&header, 1))); !done) return std::move(done).error();
-  Message message;
-  message.tag = static_cast<Tag>(header.tag);
-  const auto most = bytes_max(message.tag);
-  if (!most || header.bytes > *most) return Error{Errc::corrupt, "a message of no known kind or length"};
-  const bool fixed = message.tag == Tag::ready || message.tag == Tag::job || message.tag == Tag::progress ||
-                     message.tag == Tag::summary;
-  if (fixed && header.bytes != *most) return Error{Errc::corrupt, "a message that is too short"};
+namespace {
 
-  if (message.tag != Tag::records) {
+// Reads so many bytes as values of one kind.
+template <class T>
+Result<void> read_values(const ReadBytes& read, std::size_t bytes, std::vector<T>& into) {
+  if (bytes % sizeof(T) != 0) return Error{Errc::corrupt, "values that are not whole"};
+  into.resize(bytes / sizeof(T));
+  return read(std::as_writable_bytes(std::span(into)));
+}
+
+bool is_sound(const flow::FlowContext& context) {
+  return std::all_of(context.values.begin(), context.values.end(),
+                     [](double value) { return value >= 0 && value <= std::numeric_limits<double>::max(); });
+}
+
+}  // namespace
+
+Result<MessageReader::Message> MessageReader::next() {
+  contexts_.clear();
+  steps_.clear();
+  for (;;) {
+    Header header;
+    if (auto done = read_(std::as_writable_bytes(std::span(&header, 1))); !done)
+      return std::move(done).error();
+    Message message;
+    message.tag = static_cast<Tag>(header.tag);
+    const auto most = bytes_max(message.tag);
+    if (!most || header.bytes > *most) return Error{Errc::corrupt, "a message of no known kind or length"};
+    const bool fixed = message.tag == Tag::ready || message.tag == Tag::job || message.tag == Tag::progress ||
+                       message.tag == Tag::summary;
+    if (fixed && header.bytes != *most) return Error{Errc::corrupt, "a message that is too short"};
+    if (message.tag == Tag::contexts) {
+      if (auto done = read_values(read_, header.bytes, contexts_); !done) return std::move(done).error();
+      continue;
+    }
+    if (message.tag == Tag::steps) {
+      if (auto done = read_values(read_, header.bytes, steps_); !done) return std::move(done).error();
+      continue;
+    }
+    if (message.tag == Tag::records) return read_records(header.bytes);
+    if (!contexts_.empty() || !steps_.empty()) return Error{Errc::corrupt, "contexts of no records"};
     bytes_.resize(header.bytes);
     if (auto done = read_(bytes_); !done) return std::move(done).error();
     message.bytes = bytes_;
     return message;
   }
+}
 
-  if (header.bytes % sizeof(flow::FlowRecord) != 0) return Error{Errc::corrupt, "records that are not whole"};
-  const std::size_t count = header.bytes / sizeof(flow::FlowRecord);
-  if (records_.empty()) records_.resize(kRecordsAtOnce);
-  if (auto done = read_(std::as_writable_bytes(std::span(records_).first(count))); !done)
-    return std::move(done).error();
+Result<MessageReader::Message> MessageReader::read_records(std::size_t bytes) {
+  if (auto done = read_values(read_, bytes, records_); !done) return std::move(done).error();
+  const std::size_t count = records_.size();
+  if ((!contexts_.empty() && contexts_.size() != count) || (!steps_.empty() && steps_.size() != count)) {
+    return Error{Errc::corrupt, "contexts of other records"};
+  }
+  if (!std::all_of(contexts_.begin(), contexts_.end(), [](const auto& c) { return is_sound(c); })) {
+    return Error{Errc::corrupt, "a context that no meter makes"};
+  }
   pointers_.clear();
-  for (const auto& record : std::span(records_).first(count)) {
+  for (std::size_t i = 0; i < count; ++i) {
+    flow::FlowRecord& record = records_[i];
     if (!is_sound(record)) return Error{Errc::corrupt, "a record that no meter makes"};
+    record.context = contexts_.empty() ? nullptr : &contexts_[i];
+    record.steps = steps_.empty() ? nullptr : steps_[i].data();
     pointers_.push_back(&record);
   }
+  Message message;
+  message.tag = Tag::records;
   message.records = pointers_;
   return message;
 }

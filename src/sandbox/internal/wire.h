@@ -36,6 +36,8 @@ enum class Tag : std::uint32_t {
   summary,    // child: a WireStatistics
   note,       // child: something that a person should know of the detector
   failure,    // child: why there is nothing: as `fault`
+  contexts,   // child: a FlowContext for each of the records that follow at once
+  steps,      // child: kSequenceMax PacketSteps for each of them
 };
 
 struct Header {
@@ -45,6 +47,7 @@ struct Header {
 
 inline constexpr std::size_t kRecordsAtOnce = 512;
 inline constexpr std::size_t kRecordsBytesMax = kRecordsAtOnce * sizeof(flow::FlowRecord);
+using Steps = std::array<flow::PacketStep, flow::kSequenceMax>;      // of one flow
 inline constexpr std::size_t kPieceBytesMax = std::size_t{1} << 18;  // of a file
 inline constexpr std::size_t kTextBytesMax = std::size_t{1} << 14;
 inline constexpr std::size_t kNameBytesMax = 255;
@@ -86,7 +89,8 @@ WireStatistics to_wire(const detect::CaptureStatistics& statistics);
 detect::CaptureStatistics from_wire(const WireStatistics& wire);
 
 // Whether a record says nothing that a meter could not: ranges of times, at least one packet, an IP version,
-// an end reason, letters in its history. All else are numbers of which every value is harmless.
+// an end reason, letters in its history, no more steps than there can be. All else are numbers of which every
+// value is harmless, and two pointers, which must never be followed: the reader sets them.
 bool is_sound(const flow::FlowRecord& record);
 
 // Reads exactly so many bytes. Errc::io if there are fewer.
@@ -100,8 +104,9 @@ class MessageReader {
 
   struct Message {
     Tag tag = Tag::end;
-    std::span<const std::byte> bytes;                  // until the next call; none of records
-    std::span<const flow::FlowRecord* const> records;  // Tag::records: until the next call, sound
+    std::span<const std::byte> bytes;  // until the next call; none of records
+    // Tag::records: until the next call, sound, with the contexts and steps that came before them.
+    std::span<const flow::FlowRecord* const> records;
     std::string_view text() const { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
   };
 
@@ -109,10 +114,14 @@ class MessageReader {
   Result<Message> next();
 
  private:
+  Result<Message> read_records(std::size_t bytes);
+
   ReadBytes read_;
   std::vector<std::byte> bytes_;
   std::vector<flow::FlowRecord> records_;
   std::vector<const flow::FlowRecord*> pointers_;
+  std::vector<flow::FlowContext> contexts_;
+  std::vector<Steps> steps_;
 };
 
 // The content of Tag::fault and Tag::failure. Unprintable characters become blanks.

@@ -62,6 +62,72 @@ TEST_F(WireTest, RecordsComeAsTheyWent) {
   EXPECT_EQ(next().error().code, Errc::io);
 }
 
+TEST_F(WireTest, ContextsAndStepsComeWithTheirRecords) {
+  flow::FlowRecord records[2] = {sound(), sound()};
+  records[1].sequence_packets = 2;
+  flow::FlowContext contexts[2];
+  contexts[1].values[3] = 7;
+  Steps steps[2] = {};
+  steps[1][1].payload_bytes = 99;
+  say(Tag::contexts, bytes(contexts));
+  say(Tag::steps, bytes(steps));
+  say(Tag::records, bytes(records));
+  say(Tag::records, bytes(records));
+  const auto message = next();
+  ASSERT_TRUE(message) << message.error().message;
+  EXPECT_EQ(message->records[1]->context->values[3], 7);
+  EXPECT_EQ(message->records[1]->steps[1].payload_bytes, 99u);
+  const auto bare = next();
+  ASSERT_TRUE(bare);
+  EXPECT_EQ(bare->records[1]->context, nullptr);
+  EXPECT_EQ(bare->records[1]->steps, nullptr);
+}
+
+TEST_F(WireTest, PointersOfAChildAreNeverFollowed) {
+  flow::FlowRecord record = sound();
+  record.context = reinterpret_cast<const flow::FlowContext*>(0x1000);
+  record.steps = reinterpret_cast<const flow::PacketStep*>(0x1000);
+  record.sequence_packets = 5;
+  say(Tag::records, bytes(record));
+  const auto message = next();
+  ASSERT_TRUE(message);
+  EXPECT_EQ(message->records[0]->context, nullptr);
+  EXPECT_EQ(message->records[0]->steps, nullptr);
+}
+
+TEST_F(WireTest, ContextsOfOtherRecordsAreCorrupt) {
+  const flow::FlowRecord records[2] = {sound(), sound()};
+  flow::FlowContext contexts[2];
+  const Steps steps[2] = {};
+  const auto refused = [&](auto&& speak) {
+    said_.clear();
+    at_ = 0;
+    speak();
+    const auto message = next();
+    return !message && message.error().code == Errc::corrupt;
+  };
+  EXPECT_TRUE(refused([&] {
+    say(Tag::contexts, bytes(contexts[0]));
+    say(Tag::records, bytes(records));
+  }));
+  EXPECT_TRUE(refused([&] {
+    say(Tag::steps, bytes(steps[0]));
+    say(Tag::records, bytes(records));
+  }));
+  EXPECT_TRUE(refused([&] {
+    say(Tag::contexts, bytes(contexts));
+    say(Tag::end, "");
+  }));
+  for (const double wrong :
+       {-1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    contexts[1].values[0] = wrong;
+    EXPECT_TRUE(refused([&] {
+      say(Tag::contexts, bytes(contexts));
+      say(Tag::records, bytes(records));
+    }));
+  }
+}
+
 TEST_F(WireTest, WhatNobodyOfOursSaysIsCorrupt) {
   struct Case {
     std::uint32_t tag;
@@ -99,6 +165,7 @@ TEST_F(WireTest, ARecordThatNoMeterMakesIsCorrupt) {
   EXPECT_TRUE(refused([](auto& r) { r.direction[0].packets = 0; }));
   EXPECT_TRUE(refused([](auto& r) { r.history_length = flow::kHistoryLength + 1; }));
   EXPECT_TRUE(refused([](auto& r) { r.history[0] = '\n'; }));
+  EXPECT_TRUE(refused([](auto& r) { r.sequence_packets = flow::kSequenceMax + 1; }));
 }
 
 TEST_F(WireTest, AnErrorComesAsItWentButPrintable) {
