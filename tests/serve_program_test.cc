@@ -1,13 +1,11 @@
 // `nidus serve` as a user and as systemd meet it: it says where it listens, is told to reload and to stop,
-// and answers every curl line of docs/api.md.
-#include <fcntl.h>
+// and answers every curl line of the documents.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -15,80 +13,13 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "running.h"
 #include "serve/testing.h"
 
 namespace nidus::serve {
 namespace {
 
 using testing::HasSubstr;
-
-// A running `nidus serve`.
-class Running {
- public:
-  Running(std::vector<std::string> words,
-          const std::vector<std::pair<std::string, std::string>>& environment = {}) {
-    int pipe[2];
-    EXPECT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
-    words.insert(words.begin(), {NIDUS_PROGRAM, "serve"});
-    std::vector<char*> arguments;
-    for (auto& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    child_ = ::fork();
-    if (child_ == 0) {
-      ::dup2(pipe[1], STDERR_FILENO);
-      ::setenv("XDG_STATE_HOME", state_.path().c_str(), 1);
-      for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
-      ::execv(NIDUS_PROGRAM, arguments.data());
-      ::_exit(127);
-    }
-    ::close(pipe[1]);
-    errors_ = pipe[0];
-  }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-  ~Running() {
-    if (child_ > 0) {
-      ::kill(child_, SIGKILL);
-      ::waitpid(child_, nullptr, 0);
-    }
-    ::close(errors_);
-  }
-
-  // Waits until standard error has said this. False if it ended before, or took longer than half a minute.
-  bool says(const std::string& text) {
-    while (said_.find(text) == std::string::npos) {
-      pollfd file{errors_, POLLIN, 0};
-      char bytes[4096];
-      if (::poll(&file, 1, 30000) <= 0) return false;
-      const ssize_t n = ::read(errors_, bytes, sizeof(bytes));
-      if (n <= 0) return false;
-      said_.append(bytes, static_cast<std::size_t>(n));
-    }
-    return true;
-  }
-  const std::string& said() const { return said_; }
-
-  std::uint16_t port() {
-    if (!says("listening on http") || !says("\n")) return 0;
-    const auto at = said_.find("listening on http");
-    const auto colon = said_.find(':', said_.find("//", at));
-    const auto last = said_.substr(colon + 1, said_.find('\n', colon) - colon - 1);
-    return static_cast<std::uint16_t>(std::atoi(last.c_str()));
-  }
-
-  void signal(int number) const { ::kill(child_, number); }
-  int wait() {
-    int status = 0;
-    ::waitpid(std::exchange(child_, -1), &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-
- private:
-  TemporaryFolder state_;  // what it keeps, unless it is told where
-  pid_t child_ = -1;
-  int errors_ = -1;
-  std::string said_;
-};
 
 class ServeProgramTest : public testing::Test {
  protected:
@@ -244,8 +175,45 @@ TEST_F(ServeProgramTest, SaysWhatIsWrongWhenItCannotStart) {
   EXPECT_NE(lost.wait(), 0);
 }
 
-TEST_F(ServeProgramTest, EveryCurlLineOfTheDocumentIsAnswered) {
-  if (std::system("command -v curl >/dev/null 2>&1") != 0) GTEST_SKIP() << "there is no curl";
+// The commands of a document that ask something, each on one line.
+std::vector<std::string> curl_lines(const char* document) {
+  std::vector<std::string> lines;
+  const auto text = read_file(std::string(NIDUS_SOURCE_DIR "/docs/") + document);
+  EXPECT_TRUE(text);
+  bool is_shell = false;
+  std::string command;
+  for (const auto line : split(text ? *text : std::string(), '\n')) {
+    if (line.starts_with("```")) {
+      is_shell = line == "```sh";
+      continue;
+    }
+    if (!is_shell) continue;
+    command += line;
+    if (command.ends_with('\\')) {
+      command.back() = ' ';
+      continue;
+    }
+    if (command.find("curl ") != std::string::npos) lines.push_back(command);
+    command.clear();
+  }
+  return lines;
+}
+
+bool is_curl_there() { return std::system("command -v curl >/dev/null 2>&1") == 0; }
+
+// Whether a line of a document is answered, in `folder` and with these variables of the shell.
+testing::AssertionResult is_answered(std::string line, const TemporaryFolder& folder,
+                                     const std::string& variables) {
+  line.insert(line.find("curl ") + 5, "-sS --fail-with-body ");
+  const std::string whole = fmt::format("cd '{}' && {} && {{ {}\n}} >answer.txt 2>curl.txt",
+                                        folder.path().string(), variables, line);
+  if (std::system(whole.c_str()) == 0) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << line << "\n"
+                                     << *read_file(folder / "curl.txt") << *read_file(folder / "answer.txt");
+}
+
+TEST_F(ServeProgramTest, EveryCurlLineOfTheApiIsAnswered) {
+  if (!is_curl_there()) GTEST_SKIP() << "there is no curl";
   Running nidus(words());
   const auto port = nidus.port();
   ASSERT_NE(port, 0) << nidus.said();
@@ -260,45 +228,112 @@ TEST_F(ServeProgramTest, EveryCurlLineOfTheDocumentIsAnswered) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   ASSERT_TRUE(write_file(folder / "records.csv",
                          "duration,protocol_type,service,flag,src_bytes,dst_bytes\n0,tcp,http,SF,1,2\n"));
-
-  const auto text = read_file(NIDUS_SOURCE_DIR "/docs/api.md");
-  ASSERT_TRUE(text);
-  bool is_shell = false;
-  std::size_t lines = 0;
-  std::string command;
-  for (const auto line : split(*text, '\n')) {
-    if (line.starts_with("```")) {
-      is_shell = line == "```sh";
-      continue;
-    }
-    if (!is_shell) continue;
-    command += line;
-    if (command.ends_with('\\')) {
-      command.back() = ' ';
-      continue;
-    }
-    const auto at = command.find("curl ");
-    if (at == std::string::npos) {
-      command.clear();
-      continue;
-    }
+  const auto lines = curl_lines("api.md");
+  EXPECT_GE(lines.size(), 30u);
+  for (auto line : lines) {
     // The version that is not active now.
     std::string other;
     const auto now = detector();
     for (const auto& version : now["versions"]) {
       if (version["state"] != "active") other = version["version"];
     }
-    for (auto place = command.find("0123456789ab"); place != std::string::npos;
-         place = command.find("0123456789ab"))
-      command.replace(place, 12, other);
-    const std::string whole = fmt::format(
-        "cd '{}' && u=http://127.0.0.1:{} && {{ {}\n}} >/dev/null 2>curl.txt", folder.path().string(), port,
-        std::string(command).insert(at + 5, "-sS --fail-with-body "));
-    EXPECT_EQ(std::system(whole.c_str()), 0) << command << "\n" << *read_file(folder / "curl.txt");
-    ++lines;
-    command.clear();
+    for (auto place = line.find("0123456789ab"); place != std::string::npos;
+         place = line.find("0123456789ab"))
+      line.replace(place, 12, other);
+    EXPECT_TRUE(is_answered(line, folder, fmt::format("u=http://127.0.0.1:{}", port)));
   }
-  EXPECT_GE(lines, 30u);
+}
+
+// What the lines about captures, detectors and alerts take for granted.
+class DocumentsTest : public ServeProgramTest {
+ protected:
+  void SetUp() override {
+    ServeProgramTest::SetUp();
+    std::filesystem::create_directory_symlink(NIDUS_SOURCE_DIR "/share", folder / "share");
+    std::filesystem::copy_file(NIDUS_SOURCE_DIR "/tests/interop/lightgbm/4.7.0-binary/model.txt",
+                               folder / "model.txt");
+    const auto capture = read_file(NIDUS_SOURCE_DIR "/share/sample/sample.pcap");
+    ASSERT_TRUE(capture);
+    ASSERT_TRUE(write_file(folder / "small.pcap", capture->substr(0, 20'000)));
+    store = (folder / "nidus.db").string();
+  }
+  std::vector<std::string> with_store() const {
+    return words({"--set", "store.file=" + store, "--set", "uploads.folder=" + (folder / "kept").string()});
+  }
+  // What a command prints.
+  std::string output(const std::string& command) const {
+    const std::string whole = fmt::format("cd '{}' && {} >said.txt 2>&1", folder.path().string(), command);
+    EXPECT_EQ(std::system(whole.c_str()), 0) << command << *read_file(folder / "said.txt");
+    return *read_file(folder / "said.txt");
+  }
+  // A new key and its id.
+  std::pair<std::string, std::string> key(const std::string& scopes) const {
+    const std::string said =
+        output(fmt::format("{} keys create test --scopes {} --store {}", NIDUS_PROGRAM, scopes, store));
+    const auto at = said.find("nidus_live_");
+    EXPECT_NE(at, std::string::npos) << said;
+    const auto text = said.substr(at, said.find_first_of(" \n", at) - at);
+    const auto listed =
+        nlohmann::json::parse(output(fmt::format("{} keys list --json --store {}", NIDUS_PROGRAM, store)));
+    const auto& keys = listed.is_array() ? listed : listed["keys"];
+    for (const auto& one : keys) {
+      const std::string id = one["id"];
+      if (text.find(id) != std::string::npos) return {text, id};
+    }
+    ADD_FAILURE() << listed;
+    return {};
+  }
+
+  std::string store;
+};
+
+TEST_F(DocumentsTest, EveryCurlLineAboutCapturesIsAnswered) {
+  if (!is_curl_there()) GTEST_SKIP() << "there is no curl";
+  Running nidus(with_store());
+  const auto port = nidus.port();
+  ASSERT_NE(port, 0) << nidus.said();
+  const std::string url = fmt::format("http://127.0.0.1:{}", port);
+  std::string id;
+  const auto lines = curl_lines("api-captures.md");
+  EXPECT_GE(lines.size(), 12u);
+  for (const auto& line : lines) {
+    if (line.find("$id/result") != std::string::npos) {
+      for (int i = 0; i < 600; ++i) {
+        if (output(fmt::format("curl -s {}/api/v1/jobs/{}", url, id)).find("\"done\"") != std::string::npos)
+          break;
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      }
+    }
+    EXPECT_TRUE(is_answered(line, folder, fmt::format("u={} id={}", url, id)));
+    if (line.find("/api/v1/jobs?") != std::string::npos)
+      id = nlohmann::json::parse(*read_file(folder / "answer.txt"))["id"];
+  }
+}
+
+TEST_F(DocumentsTest, EveryCurlLineAboutAlertsIsAnswered) {
+  if (!is_curl_there()) GTEST_SKIP() << "there is no curl";
+  Running nidus(with_store());
+  const auto port = nidus.port();
+  ASSERT_NE(port, 0) << nidus.said();
+  const std::string url = fmt::format("http://127.0.0.1:{}", port);
+  output(fmt::format("curl -s --fail -F file=@share/sample/sample.pcap {}/detect/ml", url));
+  // As soon as there is a key, whoever asks needs one.
+  std::pair<std::string, std::string> admin, other;
+  const auto lines = curl_lines("alerts.md");
+  EXPECT_GE(lines.size(), 12u);
+  for (const auto& line : lines) {
+    if (line.find("$key") != std::string::npos && admin.first.empty()) {
+      admin = key("admin,alerts,predict,upload");
+      other = key("predict");
+      for (int i = 0; i < 600; ++i) {
+        if (is_answered("curl $u/api/v1/keys -H \"Authorization: Bearer $key\"", folder,
+                        fmt::format("u={} key={}", url, admin.first)))
+          break;
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      }
+    }
+    EXPECT_TRUE(is_answered(line, folder, fmt::format("u={} key={} id={}", url, admin.first, other.second)));
+  }
 }
 
 }  // namespace
