@@ -23,12 +23,12 @@ CAPTURE = ROOT / "share" / "sample" / "sample.pcap"
 
 
 class Service:
-    """`nidus serve` over a copy of the bundled detector, which may be changed."""
+    """`nidus serve` over a copy of a detector, which may be changed."""
 
-    def __init__(self, program, *settings):
+    def __init__(self, program, *settings, detector=DETECTOR):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="nidus-steady-"))
         self.detector = self.folder / "flows"
-        shutil.copytree(DETECTOR, self.detector)
+        shutil.copytree(detector, self.detector)
         self.manifest = json.loads((self.detector / "detector.json").read_text())
         words = [program, "serve", f"flows={self.detector}", "--port", "0", "--log-file", str(self.folder / "log")]
         for setting in (f"store.file={self.folder}/nidus.db", f"uploads.folder={self.folder}/uploads",
@@ -103,7 +103,13 @@ def show(what, service, said, more=""):
 
 
 def reloads(options):
-    service = Service(options.nidus, "store.off=true")
+    with tempfile.TemporaryDirectory() as folder:
+        # Small, so that ten thousand loads do not take hours.
+        small, table = pathlib.Path(folder) / "small", pathlib.Path(folder) / "flows.csv"
+        for words in (["flows", CAPTURE, "--labels", CAPTURE.with_name("labels.csv"), "-o", table],
+                      ["train", table, "--label", "label", "--model", "forest", "--trees", "10", "--depth", "8", "-o", small]):
+            subprocess.run([options.nidus, *map(str, words)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        service = Service(options.nidus, "store.off=true", detector=small)
     load = Load(service, 16)
     nidus = Client(service.url)
     window = 5

@@ -18,6 +18,9 @@ Application::Application(Settings settings, std::unique_ptr<Log> log)
       uploads(settings, metrics, *log_),
       settings_(std::make_shared<const Settings>(std::move(settings))) {}
 
+// Its job writes into the store, which goes first.
+Application::~Application() { jobs.stop(); }
+
 void Application::set_settings(Settings settings) {
   log().set_level(log_level_of(settings.log.level));
   settings_.store(std::make_shared<const Settings>(std::move(settings)), std::memory_order_release);
@@ -101,15 +104,6 @@ Result<void> Application::open_store() {
   sampled("forbidden", &auth::GuardCounts::forbidden);
   sampled("limited", &auth::GuardCounts::limited);
   return {};
-}
-
-void Application::keep(std::vector<store::Verdict> verdicts, std::function<void(Result<void>)> done) {
-  if (!store_ || verdicts.empty()) return done({});
-  std::vector<store::Change> changes;
-  changes.emplace_back(store::Keep{std::move(verdicts)});
-  store_->write(std::move(changes), [done = std::move(done)](Result<store::Store::Numbers> written) {
-    done(written ? Result<void>() : Result<void>(std::move(written).error()));
-  });
 }
 
 }  // namespace nidus::serve

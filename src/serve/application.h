@@ -30,6 +30,7 @@ class Application {
  public:
   // The log must have been opened with these settings.
   Application(Settings settings, std::unique_ptr<Log> log);
+  ~Application();  // stops the job that runs
 
   // As they are now: a reload publishes others.
   std::shared_ptr<const Settings> settings() const { return settings_.load(std::memory_order_acquire); }
@@ -45,12 +46,7 @@ class Application {
   // Null before open_store().
   auth::Guard* guard() const { return guard_.get(); }
 
-  // Keeps those verdicts that the settings ask for, and then calls `done`: at once if there are none or
-  // nothing is kept, else on another thread when they are on disk, so that what was answered is not
-  // forgotten. `done` must not block. Errc::exhausted if there is no room, Errc::io if the disk refuses: 503
-  // or 507 to the client.
-  void keep(std::vector<store::Verdict> verdicts, std::function<void(Result<void>)> done);
-  // Whether keep() would keep it: what it costs to describe a verdict can be saved.
+  // Whether the store would keep it: what it costs to describe a verdict can be saved.
   bool keeps(const store::Verdict& verdict) const { return store_ && store_->keeps(verdict); }
 
  private:
@@ -65,7 +61,7 @@ class Application {
   internal::Pool pool;  // work that would keep a connection's thread too long
   const std::chrono::system_clock::time_point started = std::chrono::system_clock::now();
   Uploads uploads;
-  Jobs jobs{uploads};
+  Jobs jobs{*this};
   std::atomic<bool> draining{false};
 
   // What must be so for the service to be ready, by name; added before it starts. An empty text: it is so,

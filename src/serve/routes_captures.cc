@@ -244,7 +244,7 @@ void detect_capture(Application& app, const Request& request, BodyReader& reader
   }
   const auto wish = internal::AnswerWish::of(request);
   if (!wish) return exchange.refuse(internal::failure(app, wish.error(), request));
-  auto answer = internal::CaptureAnswer::make(*wish, *detector, app.uploads.folder());
+  auto answer = internal::CaptureAnswer::make(*wish, *detector, Spool(app.uploads.folder()));
   if (!answer) return exchange.refuse(internal::failure(app, answer.error(), request));
   if (!exchange.open(false)) return;
   const auto metered = exchange.judge(**detector, answer->question(),

@@ -9,7 +9,7 @@
 #include "serve/internal/answers.h"
 #include "serve/internal/capture_answer.h"
 #include "serve/internal/capture_request.h"
-#include "serve/internal/kept_verdicts.h"
+#include "serve/internal/store_answers.h"
 #include "serve/jobs.h"
 
 namespace nidus::serve {
@@ -23,15 +23,15 @@ void write_job(JsonWriter& json, const Jobs::Status& job) {
   json.begin_object();
   json.field("id", job.id);
   json.field("state", name_of(job.state));
-  json.field("progress", job.share());
+  json.field("progress", job.share);
   json.field("detector", job.detector);
   json.field("version", job.version);
   json.field("bytes", job.bytes);
-  json.field("packets", job.progress.frames);
-  json.field("flows", job.progress.flows);
+  json.field("packets", job.packets);
+  json.field("flows", job.flows);
   json.field("created", iso8601(job.created_us));
   json.field("changed", iso8601(job.changed_us));
-  if (!job.error.message.empty()) json.field("error", job.error.message);
+  if (!job.error.empty()) json.field("error", job.error);
   json.end_object();
 }
 
@@ -56,7 +56,8 @@ void add_job(Application& app, const Request& request, BodyReader& reader, BodyW
   const auto wish = internal::AnswerWish::of(request);
   if (!wish) return exchange.refuse(internal::failure(app, wish.error(), request));
   if (!exchange.open(false)) return;
-  Spool capture(app.uploads.folder());
+  auto draft = app.jobs.draft();
+  if (!draft) return exchange.refuse(internal::failure(app, draft.error(), request));
   for (const auto source = exchange.source();;) {
     auto piece = source();
     if (!piece) {
@@ -64,18 +65,17 @@ void add_job(Application& app, const Request& request, BodyReader& reader, BodyW
       return;
     }
     if (piece->empty()) break;
-    auto kept = capture.append({reinterpret_cast<const char*>(piece->data()), piece->size()});
+    auto kept = draft->capture.append({reinterpret_cast<const char*>(piece->data()), piece->size()});
     if (!kept) return exchange.refuse(kept.error());
   }
   const std::string owner = request.caller.name;
-  const auto id = app.jobs.add(owner, std::move(capture), *detector, *wish,
-                               std::make_shared<internal::KeptVerdicts>(app, **detector));
+  const auto id = app.jobs.add(owner, std::move(*draft), *detector, *wish);
   if (!id && id.error().code == Errc::exhausted) {
     auto busy = http::problem(503, id.error().message, request.id);
     busy.headers.emplace_back("Retry-After", "10");
     return exchange.refuse(std::move(busy));
   }
-  if (!id) return exchange.refuse(internal::failure(app, id.error(), request));
+  if (!id) return exchange.refuse(internal::store_failure(app, id.error(), request));
   const auto status = app.jobs.status(*id, owner, true);
   if (!status) return exchange.refuse(internal::failure(app, status.error(), request));
   auto response = one_job(*status, 202);
@@ -90,7 +90,7 @@ void send_result(Application& app, const Request& request, BodyReader& reader, B
   if (!answer && answer.error().code == Errc::invalid)
     return exchange.refuse(http::problem(409, answer.error().message, request.id));
   if (!answer) return exchange.refuse(internal::failure(app, answer.error(), request));
-  exchange.send((*answer)->content_type(), [&](const auto& give) { return (*answer)->text().read(give); });
+  exchange.send((*answer)->content_type, [&](const auto& give) { return (*answer)->text.read(give); });
 }
 
 http::Route job_route(http::Method method, std::string pattern) {
@@ -127,17 +127,21 @@ std::vector<http::Route> routes_of_jobs(Application& app) {
   });
   routes.push_back(std::move(list));
 
-  for (const auto method : {http::Method::get, http::Method::remove}) {
-    http::Route one = job_route(method, "/api/v1/jobs/{id}");
-    one.handler = http::Handler([&app, method](const Request& request, http::Responder responder) {
-      const std::string id(request.parameter("id"));
-      const bool all = sees_all(request);
-      const auto job = method == http::Method::get ? app.jobs.status(id, request.caller.name, all)
-                                                   : app.jobs.remove(id, request.caller.name, all);
-      responder.send(job ? one_job(*job) : internal::failure(app, job.error(), request));
-    });
-    routes.push_back(std::move(one));
-  }
+  http::Route one = job_route(http::Method::get, "/api/v1/jobs/{id}");
+  one.handler = http::Handler([&app](const Request& request, http::Responder responder) {
+    const auto job =
+        app.jobs.status(std::string(request.parameter("id")), request.caller.name, sees_all(request));
+    responder.send(job ? one_job(*job) : internal::failure(app, job.error(), request));
+  });
+  routes.push_back(std::move(one));
+
+  http::Route ended = job_route(http::Method::remove, "/api/v1/jobs/{id}");
+  ended.handler = http::StreamHandler([&app](const Request& request, BodyReader&, BodyWriter& out) {
+    const auto job =
+        app.jobs.remove(std::string(request.parameter("id")), request.caller.name, sees_all(request));
+    out.send(job ? one_job(*job) : internal::store_failure(app, job.error(), request));
+  });
+  routes.push_back(std::move(ended));
 
   http::Route result = job_route(http::Method::get, "/api/v1/jobs/{id}/result");
   result.handler = http::StreamHandler([&app](const Request& request, BodyReader& in, BodyWriter& out) {

@@ -147,6 +147,8 @@ Result<std::unique_ptr<Service>> Service::start(Settings settings) {
     if (auto done = app.detectors.keep_in(folder / "deployment.json"); !done) return std::move(done).error();
   }
 
+  if (auto done = app.jobs.restore(); !done) return std::move(done).error();
+
   std::vector<http::Route> routes;
   for (auto* area : {routes_of_service, routes_of_ensemble, routes_of_anomalies, routes_of_records,
                      routes_of_detectors, routes_of_captures, routes_of_jobs, routes_of_uploads,

@@ -102,6 +102,8 @@ const Entry kEntries[] = {
     {"uploads.memory_mb", NIDUS_AT(uploads.memory_mb, 64, 1e6),
      "Address space of the process that reads an upload, in MB"},
     {"uploads.warm", NIDUS_AT(uploads.warm, 0, 64), "Such processes that wait for an upload"},
+    {"uploads.jobs_mb", NIDUS_AT(uploads.jobs_mb, 1, 1e9),
+     "Captures that wait as jobs and answers of jobs, together, in MB"},
     {"uploads.cpu_s", NIDUS_AT(uploads.cpu_s, 1, 1e6), "Processor time for one upload, in seconds"},
     {"uploads.time_s", NIDUS_AT(uploads.time_s, 1, 1e6), "Time for one upload, in seconds"},
     {"uploads.patience_s", NIDUS_AT(uploads.patience_s, 0.1, 1e5),

@@ -68,6 +68,7 @@ struct Settings {
     std::uint64_t packets_max = 100'000'000, flows_max = 10'000'000;  // of each capture
     std::uint64_t inflated_mb = 20'000, inflated_ratio = 200;
     std::uint64_t memory_mb = 2048, warm = 2;  // of the processes that read them
+    std::uint64_t jobs_mb = 10'000;            // captures that wait and answers of jobs, together
     double cpu_s = 600, time_s = 3600, patience_s = 30;
     bool unfiltered = false;  // read them also where system calls cannot be filtered
     std::string program;      // that becomes such a process; empty: this one, if it can

@@ -33,6 +33,7 @@ Spool::Spool(std::filesystem::path folder, SpoolLimits limits)
 
 Spool::Spool(Spool&& other) noexcept
     : folder_(std::move(other.folder_)),
+      named_(std::exchange(other.named_, {})),
       limits_(other.limits_),
       held_(std::move(other.held_)),
       filed_(std::exchange(other.filed_, 0)),
@@ -40,6 +41,41 @@ Spool::Spool(Spool&& other) noexcept
 
 Spool::~Spool() {
   if (fd_ >= 0) ::close(fd_);
+  if (!named_.empty()) ::unlink(named_.c_str());
+}
+
+Result<Spool> Spool::at(const std::filesystem::path& file, SpoolLimits limits) {
+  Spool spool(file.parent_path(), limits);
+  spool.fd_ = ::open(file.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (spool.fd_ < 0)
+    return Error{Errc::io, fmt::format("{}: cannot be written: {}", file.string(), std::strerror(errno))};
+  spool.named_ = file;
+  return spool;
+}
+
+Result<Spool> Spool::open(const std::filesystem::path& file) {
+  Spool spool(file.parent_path());
+  spool.fd_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  const off_t size = spool.fd_ < 0 ? -1 : ::lseek(spool.fd_, 0, SEEK_END);
+  if (size < 0)
+    return Error{errno == ENOENT ? Errc::not_found : Errc::io,
+                 fmt::format("{}: cannot be read: {}", file.string(), std::strerror(errno))};
+  spool.filed_ = static_cast<std::uint64_t>(size);
+  return spool;
+}
+
+Result<void> Spool::keep() {
+  if (auto done = this->file(); !done) return done;
+  // The folder too, or the file may be there without a name.
+  const int folder = ::open(folder_.c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+  const bool good = ::fsync(fd_) == 0 && folder >= 0 && ::fsync(folder) == 0;
+  const int why = errno;
+  if (folder >= 0) ::close(folder);
+  if (!good)
+    return Error{why == ENOSPC ? Errc::exhausted : Errc::io,
+                 fmt::format("{}: cannot write: {}", folder_.string(), std::strerror(why))};
+  named_.clear();
+  return {};
 }
 
 Result<void> Spool::append(std::string_view text) {

@@ -17,8 +17,9 @@ struct SpoolLimits {
   std::uint64_t bytes_max = std::uint64_t{8} << 30;
 };
 
-// Text that is written first and sent later: in memory as long as it is short,
-// then in a file without a name, which goes with the object or the process.
+// Text that is written first and sent later: in memory as long as it is short, then in a file without a name,
+// which goes with the object or the process. One made by at() is in a file with a name from the start, and
+// stays there if it is kept.
 //
 // Not thread-safe.
 class Spool {
@@ -28,6 +29,14 @@ class Spool {
   Spool(Spool&& other) noexcept;
   Spool& operator=(Spool&&) = delete;
   ~Spool();
+
+  // In this file, which is made, or emptied. It goes with the object unless keep() is called. Errc::io.
+  static Result<Spool> at(const std::filesystem::path& file, SpoolLimits limits = {});
+  // What is in a file that was kept. It stays. Errc::not_found, Errc::io.
+  static Result<Spool> open(const std::filesystem::path& file);
+
+  // Of one made by at(): all of it is on disk when this returns, and stays there. Errors as of append().
+  Result<void> keep();
 
   // Errc::exhausted beyond the limit or when the disk is full; Errc::io if
   // there can be no file.
@@ -44,6 +53,7 @@ class Spool {
   Result<void> file();
 
   std::filesystem::path folder_;
+  std::filesystem::path named_;  // the file that is to go with the object
   SpoolLimits limits_;
   std::string held_;         // behind what is in the file
   std::uint64_t filed_ = 0;  // bytes in the file

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <future>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -297,9 +296,7 @@ TEST_F(StoreRoutesTest, WithoutAStoreTheRoutesSaySo) {
        {"/api/v1/alerts", "/api/v1/flows", "/api/v1/keys", "/api/v1/audit", "/api/v1/export/alerts"}) {
     EXPECT_THAT(problem(503, "GET", path), HasSubstr("store.file")) << path;
   }
-  bool kept = false;
-  app_->keep({attack(1)}, [&](const Result<void>& done) { kept = done.has_value(); });
-  EXPECT_TRUE(kept);
+  EXPECT_FALSE(app_->keeps(attack(1)));
 }
 
 TEST_F(StoreRoutesTest, VerdictsAreKeptBeforeItIsSaid) {
@@ -308,19 +305,15 @@ TEST_F(StoreRoutesTest, VerdictsAreKeptBeforeItIsSaid) {
   store::Verdict benign = attack(1);
   benign.attack = false;
   EXPECT_FALSE(app_->keeps(benign));
-  std::promise<bool> kept;
-  app_->keep({attack(1)}, [&](const Result<void>& done) { kept.set_value(done.has_value()); });
-  EXPECT_TRUE(kept.get_future().get());
+  EXPECT_TRUE(app_->store()->write({store::Keep{{attack(1)}}}));
   EXPECT_THAT(get("/api/v1/flows")["flows"], SizeIs(1));
 }
 
 TEST_F(StoreRoutesTest, AFullStoreSaysSoAndGoesOnReading) {
   settings_.store.free_mb = 10'000'000;
   start();
-  bool refused = false;
-  app_->keep({attack(1)},
-             [&](const Result<void>& done) { refused = !done && done.error().code == Errc::exhausted; });
-  EXPECT_TRUE(refused);
+  const auto refused = app_->store()->write({store::Keep{{attack(1)}}});
+  EXPECT_EQ(refused.error().code, Errc::exhausted);
   EXPECT_EQ(get("/api/v1/statistics")["store"]["state"], "full");
   EXPECT_THAT(app_->metrics.text(), HasSubstr("nidus_store_ok 0"));
 }

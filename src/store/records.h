@@ -176,7 +176,12 @@ struct UseKey {
   std::int64_t time_us = 0;
 };
 
+// 1, or 0 if there is no such job.
+struct ForgetJob {
+  std::string id;
+};
+
 // A Job replaces the one with the same id. The number of an AuditEntry and an Activation: its id.
-using Change = std::variant<Keep, Triage, Job, AuditEntry, NewKey, RevokeKey, UseKey, Activation>;
+using Change = std::variant<Keep, Triage, Job, AuditEntry, NewKey, RevokeKey, UseKey, Activation, ForgetJob>;
 
 }  // namespace nidus::store

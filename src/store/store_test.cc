@@ -331,6 +331,10 @@ TEST_F(StoreTest, AJobReplacesItsFormerSelf) {
   write(job);
   EXPECT_EQ(store_->jobs(10)->front().id, "j2");
   EXPECT_THAT(*store_->jobs(1), SizeIs(1));
+  write(ForgetJob{"j1"});
+  write(ForgetJob{"j1"});
+  EXPECT_EQ(store_->job("j1").error().code, Errc::not_found);
+  EXPECT_THAT(*store_->jobs(10), SizeIs(1));
 }
 
 TEST_F(StoreTest, TheAuditIsAChain) {

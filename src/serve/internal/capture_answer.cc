@@ -38,17 +38,19 @@ Result<AnswerWish> AnswerWish::of(const http::Request& request) {
   return wish;
 }
 
+const char* AnswerWish::content_type() const {
+  if (summary) return "application/json";
+  return format == detect::VerdictFormat::csv ? "text/csv; charset=utf-8" : "application/x-ndjson";
+}
+
 Result<CaptureAnswer> CaptureAnswer::make(const AnswerWish& wish,
-                                          std::shared_ptr<const ServedDetector> detector,
-                                          const std::filesystem::path& folder) {
+                                          std::shared_ptr<const ServedDetector> detector, Spool text) {
   if (wish.reasons > 0 && detector->reasoner() == nullptr)
     return Error{Errc::unsupported, fmt::format("the models of {} cannot be explained", detector->name())};
-  CaptureAnswer answer(std::move(detector), folder);
+  CaptureAnswer answer(std::move(detector), std::move(text));
   answer.summary_only_ = wish.summary;
   answer.ndjson_ = !wish.summary && wish.format == detect::VerdictFormat::ndjson;
-  answer.content_type_ = wish.summary                                ? "application/json"
-                         : wish.format == detect::VerdictFormat::csv ? "text/csv; charset=utf-8"
-                                                                     : "application/x-ndjson";
+  answer.content_type_ = wish.content_type();
   answer.question_.reasons = wish.summary ? 0 : wish.reasons;
   detect::VerdictWriterOptions options;
   options.format = wish.format;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -23,14 +22,16 @@ struct AnswerWish {
 
   // Errc::invalid says what makes no sense.
   static Result<AnswerWish> of(const http::Request& request);
+
+  const char* content_type() const;
 };
 
 // All verdicts on a capture in one of our formats.
 class CaptureAnswer {
  public:
-  // Errc::unsupported: what is wanted cannot be had of this detector.
+  // Written into `text`. Errc::unsupported: what is wanted cannot be had of this detector.
   static Result<CaptureAnswer> make(const AnswerWish& wish, std::shared_ptr<const ServedDetector> detector,
-                                    const std::filesystem::path& folder);
+                                    Spool text);
 
   const CaptureQuestion& question() const { return question_; }
   Result<void> add(const detect::Subject& subject, const detect::Verdict& verdict,
@@ -39,14 +40,15 @@ class CaptureAnswer {
 
   const std::string& content_type() const { return content_type_; }
   const Spool& text() const { return text_; }
+  Spool take_text() && { return std::move(text_); }
   bool says_whether_complete() const { return summary_only_ || ndjson_; }
   const detect::VerdictSummary& summary() const { return *summary_; }
 
  private:
   static constexpr std::size_t kHeldBytes = std::size_t{1} << 16;
 
-  CaptureAnswer(std::shared_ptr<const ServedDetector> detector, const std::filesystem::path& folder)
-      : detector_(std::move(detector)), text_(folder) {}
+  CaptureAnswer(std::shared_ptr<const ServedDetector> detector, Spool text)
+      : detector_(std::move(detector)), text_(std::move(text)) {}
   Result<void> flush();
 
   std::shared_ptr<const ServedDetector> detector_;

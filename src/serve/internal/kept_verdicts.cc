@@ -1,7 +1,5 @@
 #include "serve/internal/kept_verdicts.h"
 
-#include <future>
-#include <memory>
 #include <utility>
 
 #include "base/json_writer.h"
@@ -25,13 +23,16 @@ std::string described(const detect::Subject& subject) {
 
 }  // namespace
 
-KeptVerdicts::KeptVerdicts(Application& app, const ServedDetector& detector)
+KeptVerdicts::KeptVerdicts(Application& app, const ServedDetector& detector, std::uint64_t skip, Note note)
     : app_(app),
       manifest_(detector.manifest()),
       detector_(detector.name() + " " + detector.version()),
-      now_us_(now_us()) {}
+      now_us_(now_us()),
+      skip_(skip),
+      note_(std::move(note)) {}
 
 Result<void> KeptVerdicts::add(const detect::Subject& subject, const detect::Verdict& verdict) {
+  if (++looked_at_ <= skip_) return {};
   store::Verdict kept;
   kept.attack = verdict.is_attack();
   if (subject.has_addresses) {
@@ -52,17 +53,17 @@ Result<void> KeptVerdicts::add(const detect::Subject& subject, const detect::Ver
   kept.protocol = subject.tuple.protocol;
   kept.flow = described(subject);
   verdicts_.push_back(std::move(kept));
-  return verdicts_.size() < kAtOnce ? Result<void>() : finish();
+  if (verdicts_.size() < kAtOnce) return {};
+  std::vector<store::Change> more;
+  if (note_) more.push_back(note_(looked_at_));
+  return finish(std::move(more));
 }
 
-Result<void> KeptVerdicts::finish() {
-  if (verdicts_.empty()) return {};
-  // Shared, since the other thread may still be in set_value() when this one goes on.
-  auto done = std::make_shared<std::promise<Result<void>>>();
-  auto written = done->get_future();
-  app_.keep(std::exchange(verdicts_, {}),
-            [done](Result<void> result) { done->set_value(std::move(result)); });
-  return written.get();
+Result<void> KeptVerdicts::finish(std::vector<store::Change> more) {
+  if (!verdicts_.empty()) more.emplace_back(store::Keep{std::exchange(verdicts_, {})});
+  if (more.empty() || app_.store() == nullptr) return {};
+  auto written = app_.store()->write(std::move(more));
+  return written ? Result<void>() : Result<void>(std::move(written).error());
 }
 
 }  // namespace nidus::serve::internal

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,11 +18,16 @@ namespace nidus::serve::internal {
 // they are on disk: what was answered is not forgotten. For one thread at a time, which may block.
 class KeptVerdicts {
  public:
-  KeptVerdicts(Application& app, const ServedDetector& detector);
+  // Written together with each lot, or not at all: how many verdicts were looked at up to then.
+  using Note = std::function<store::Change(std::uint64_t looked_at)>;
 
-  // Errors as of Application::keep.
+  // The first `skip` verdicts are in the store already, as far as they are to be kept.
+  KeptVerdicts(Application& app, const ServedDetector& detector, std::uint64_t skip = 0, Note note = nullptr);
+
+  // Errors as of store::Store::write.
   Result<void> add(const detect::Subject& subject, const detect::Verdict& verdict);
-  Result<void> finish();  // waits for what is left
+  // Writes what is left, together with `more`.
+  Result<void> finish(std::vector<store::Change> more = {});
 
  private:
   static constexpr std::size_t kAtOnce = 4096;
@@ -30,6 +36,8 @@ class KeptVerdicts {
   const detect::Manifest& manifest_;
   std::string detector_;
   std::int64_t now_us_;  // for flows whose packets have no times
+  std::uint64_t skip_, looked_at_ = 0;
+  Note note_;
   std::vector<store::Verdict> verdicts_;
 };
 

@@ -78,6 +78,7 @@ Result<void> Applier::prepare(const Connection& connection) {
        "state = excluded.state, progress = excluded.progress, owner = excluded.owner, "
        "request = excluded.request, result = excluded.result, error = excluded.error, "
        "created_us = excluded.created_us, changed_us = excluded.changed_us"},
+      {&forget_job_, "DELETE FROM jobs WHERE id = ?"},
       {&last_audit_, "SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1"},
       {&insert_audit_,
        "INSERT INTO audit(id, time_us, who, action, object, address, request_id, outcome, hash) "
@@ -123,6 +124,7 @@ Result<std::int64_t> Applier::apply(const Change& change, std::int64_t now_us) {
       return self.stamp(self.use_key_, key.id, key.time_us);
     }
     Result<std::int64_t> operator()(const Activation& activation) const { return self.add(activation); }
+    Result<std::int64_t> operator()(const ForgetJob& job) const { return self.forget(job.id); }
   };
   return std::visit(Visitor{*this, now_us}, change);
 }
@@ -330,6 +332,12 @@ Result<std::int64_t> Applier::put(const Job& job) {
   s.bind(9, job.changed_us);
   if (auto done = s.run(); !done) return std::move(done).error();
   return 1;
+}
+
+Result<std::int64_t> Applier::forget(const std::string& job) {
+  forget_job_.bind(0, job);
+  if (auto done = forget_job_.run(); !done) return std::move(done).error();
+  return connection_->changed();
 }
 
 Result<std::int64_t> Applier::append(const AuditEntry& entry) {

@@ -64,6 +64,7 @@ class Applier {
   Result<std::int64_t> put(const Job& job);
   Result<std::int64_t> append(const AuditEntry& entry);
   Result<std::int64_t> add(const ApiKey& key);
+  Result<std::int64_t> forget(const std::string& job);
   Result<std::int64_t> stamp(Statement& statement, const std::string& id, std::int64_t time_us);
   Result<std::int64_t> add(const Activation& activation);
 
@@ -75,7 +76,8 @@ class Applier {
   std::map<std::string, Begun, std::less<>> begun_;
 
   Statement insert_verdict_, find_alert_, insert_alert_, update_alert_, update_sample_;
-  Statement put_job_, last_audit_, insert_audit_, insert_key_, revoke_key_, use_key_, insert_activation_;
+  Statement put_job_, forget_job_, last_audit_, insert_audit_, insert_key_, revoke_key_, use_key_,
+      insert_activation_;
 };
 
 // What the hash of an audit entry is of, but for the hash before it: docs/formats/store.md.

@@ -39,6 +39,7 @@ std::size_t bytes_of(const Change& change) {
     std::size_t operator()(const RevokeKey&) const { return 0; }
     std::size_t operator()(const UseKey&) const { return 0; }
     std::size_t operator()(const Activation&) const { return 0; }
+    std::size_t operator()(const ForgetJob&) const { return 0; }
   };
   return sizeof change + std::visit(Visitor{}, change);
 }
