@@ -22,17 +22,32 @@ Step numeric_step(const Dataset& training, std::size_t input, const PreprocessOp
     step.clip = step.fill_missing = true;
     return step;
   }
-  const auto [low, high] = std::minmax_element(finite.begin(), finite.end());
+  const auto [low_at, high_at] = std::minmax_element(finite.begin(), finite.end());
+  const float low = *low_at, high = *high_at;
   step.clip = true;
-  step.low = options.clip_to_range ? *low : std::numeric_limits<float>::lowest();
-  step.high = options.clip_to_range ? *high : std::numeric_limits<float>::max();
+  step.low = options.clip_to_range ? low : std::numeric_limits<float>::lowest();
+  step.high = options.clip_to_range ? high : std::numeric_limits<float>::max();
   // An infinity stands for "more than anything seen", not for the largest float, which would swamp a scaler.
   if (options.scaling != PreprocessOptions::Scaling::none && !options.clip_to_range) {
-    const float reach = std::max(std::abs(*low), std::abs(*high));
+    const float reach = std::max(std::abs(low), std::abs(high));
     step.low = std::max(step.low, -10 * std::max(reach, 1.0f));
     step.high = std::min(step.high, 10 * std::max(reach, 1.0f));
     if (!std::isfinite(step.low)) step.low = std::numeric_limits<float>::lowest();
     if (!std::isfinite(step.high)) step.high = std::numeric_limits<float>::max();
+  }
+  if (options.fill_missing) {
+    auto sorted = finite;
+    const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+    std::nth_element(sorted.begin(), middle, sorted.end());
+    step.fill_missing = true;
+    step.fill = *middle;
+  }
+  float lowest = low, highest = high;  // of what is scaled
+  if (options.log) {
+    step.encode = Step::Encode::log_scale;
+    for (auto& value : finite) value = model::signed_log(value);
+    lowest = model::signed_log(lowest);
+    highest = model::signed_log(highest);
   }
   switch (options.scaling) {
     case PreprocessOptions::Scaling::none:
@@ -49,19 +64,13 @@ Step numeric_step(const Dataset& training, std::size_t input, const PreprocessOp
       break;
     }
     case PreprocessOptions::Scaling::min_max:
-      step.shift = *low;
-      step.scale = *high > *low
-                       ? static_cast<float>(1 / (static_cast<double>(*high) - static_cast<double>(*low)))
+      step.shift = lowest;
+      step.scale = highest > lowest
+                       ? static_cast<float>(1 / (static_cast<double>(highest) - static_cast<double>(lowest)))
                        : 1.0f;
       break;
   }
   if (!std::isfinite(step.scale)) step.scale = 1;
-  if (options.fill_missing) {
-    const auto middle = finite.begin() + static_cast<std::ptrdiff_t>(finite.size() / 2);
-    step.fill_missing = true;
-    std::nth_element(finite.begin(), middle, finite.end());
-    step.fill = *middle;
-  }
   return step;
 }
 
@@ -93,7 +102,7 @@ Dataset preprocess(const model::Preprocessor& before, const Dataset& dataset) {
   out.weights = dataset.weights;
   for (std::size_t input = 0; input < dataset.inputs(); ++input) {
     const model::Column& column = dataset.schema[input];
-    if (before.steps()[input].encode == Step::Encode::scale) {
+    if (before.steps()[input].encode != Step::Encode::one_hot) {
       out.schema.push_back(column);
       continue;
     }

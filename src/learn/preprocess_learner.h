@@ -12,6 +12,7 @@ namespace nidus::learn {
 struct PreprocessOptions {
   enum class Scaling : std::uint8_t { none, standard, min_max };
   Scaling scaling = Scaling::none;
+  bool log = false;            // numeric columns: the signed logarithm of 1 + |x| before they are scaled
   bool one_hot = false;        // categorical columns; otherwise they stay the index of the category
   bool fill_missing = false;   // numeric columns: with the median of the rows
   bool clip_to_range = false;  // numeric columns: to the range of the rows; infinities are always clipped

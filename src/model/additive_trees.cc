@@ -41,6 +41,13 @@ void link_row(AdditiveTrees::Link link, double factor, std::span<double> sums) {
 
 }  // namespace
 
+double mean_search_path(double rows) {
+  if (rows <= 1) return 0;
+  if (rows <= 2) return 1;
+  constexpr double kEuler = 0.57721566490153286060651209008240243104215933593992;
+  return 2 * (std::log(rows - 1) + kEuler) - 2 * (rows - 1) / rows;
+}
+
 Result<AdditiveTrees> AdditiveTrees::make(TreeSet trees, Parts parts) {
   const std::size_t outputs = parts.base.size();
   if (outputs == 0 || outputs > kOutputsMax) {

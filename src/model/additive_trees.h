@@ -13,6 +13,10 @@
 
 namespace nidus::model {
 
+// The mean length of a search that fails in a binary tree of so many rows: c(n) of Liu, Ting and Zhou (2008),
+// as scikit-learn computes it. What a leaf of an isolation forest counts beside its depth.
+double mean_search_path(double rows);
+
 // Trees whose leaves are added up in double, as scikit-learn, LightGBM and CatBoost do: sum[k] begins at
 // base[k] and takes on the leaf values of the trees of output k, in the order of the trees; then a link makes
 // scores of sums. A leaf of several values adds one to each sum. (XGBoost adds floats: boost.h. Shares of a

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include "base/check.h"
@@ -13,26 +14,55 @@ namespace {
 
 constexpr std::size_t kBlock = 256;  // rows on their way at once
 
-double at(const Calibration::Curve& curve, double x) {
-  using Kind = Calibration::Curve::Kind;
-  switch (curve.kind) {
+}  // namespace
+
+double Calibration::Curve::at(double value) const {
+  switch (kind) {
     case Kind::none:
-      return x;
+      return value;
     case Kind::sigmoid:
-      return 1 / (1 + std::exp(curve.a * x + curve.b));
+      return 1 / (1 + std::exp(a * value + b));
     case Kind::steps:
       break;
   }
-  if (std::isnan(x)) return x;
-  if (x <= curve.x.front()) return curve.y.front();
-  if (x >= curve.x.back()) return curve.y.back();
-  const auto above =
-      static_cast<std::size_t>(std::lower_bound(curve.x.begin(), curve.x.end(), x) - curve.x.begin());
-  const double slope = (curve.y[above] - curve.y[above - 1]) / (curve.x[above] - curve.x[above - 1]);
-  return slope * (x - curve.x[above - 1]) + curve.y[above - 1];
+  if (std::isnan(value)) return value;
+  if (value <= x.front()) return y.front();
+  if (value >= x.back()) return y.back();
+  const auto above = static_cast<std::size_t>(std::lower_bound(x.begin(), x.end(), value) - x.begin());
+  const double slope = (y[above] - y[above - 1]) / (x[above] - x[above - 1]);
+  return slope * (value - x[above - 1]) + y[above - 1];
 }
 
-}  // namespace
+bool Calibration::Curve::is_sound() const {
+  const bool points = kind == Kind::steps;
+  return kind <= Kind::steps && std::isfinite(a) && std::isfinite(b) && points != x.empty() &&
+         x.size() == y.size() && internal::all_finite(x) && internal::all_finite(y) &&
+         std::adjacent_find(x.begin(), x.end(), std::greater_equal<>()) == x.end();
+}
+
+Calibration::Curve Calibration::Curve::load(internal::FileReader& in) {
+  Curve curve;
+  curve.kind = static_cast<Kind>(in.u8());
+  curve.a = in.f64();
+  curve.b = in.f64();
+  const std::size_t points = in.count(16);
+  for (std::size_t i = 0; i < points; ++i) {
+    curve.x.push_back(in.f64());
+    curve.y.push_back(in.f64());
+  }
+  return curve;
+}
+
+void Calibration::Curve::save(internal::FileWriter& out) const {
+  out.u8(static_cast<std::uint8_t>(kind));
+  out.f64(a);
+  out.f64(b);
+  out.u32(static_cast<std::uint32_t>(x.size()));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    out.f64(x[i]);
+    out.f64(y[i]);
+  }
+}
 
 Result<Calibration> Calibration::make(std::shared_ptr<const Model> inner, std::vector<Curve> curves,
                                       Ending ending) {
@@ -42,16 +72,8 @@ Result<Calibration> Calibration::make(std::shared_ptr<const Model> inner, std::v
                                     std::to_string(inner->outputs()) + " outputs"};
   }
   for (const Curve& curve : curves) {
-    const bool points = curve.kind == Curve::Kind::steps;
-    if (curve.kind > Curve::Kind::steps || ending > Ending::vote || !std::isfinite(curve.a) ||
-        !std::isfinite(curve.b) || points == curve.x.empty() || curve.x.size() != curve.y.size() ||
-        !internal::all_finite(curve.x) || !internal::all_finite(curve.y)) {
+    if (ending > Ending::vote || !curve.is_sound())
       return Error{Errc::corrupt, "a calibration by a curve that is none"};
-    }
-    for (std::size_t i = 1; i < curve.x.size(); ++i) {
-      if (!(curve.x[i - 1] < curve.x[i]))
-        return Error{Errc::corrupt, "a calibration whose points do not ascend"};
-    }
   }
   return Calibration(std::move(inner), std::move(curves), ending);
 }
@@ -59,16 +81,7 @@ Result<Calibration> Calibration::make(std::shared_ptr<const Model> inner, std::v
 Result<Calibration> Calibration::load(internal::FileReader& in, int nesting) {
   const auto ending = in.u8();
   std::vector<Curve> curves(in.count(21));
-  for (Curve& curve : curves) {
-    curve.kind = static_cast<Curve::Kind>(in.u8());
-    curve.a = in.f64();
-    curve.b = in.f64();
-    const std::size_t points = in.count(16);
-    for (std::size_t i = 0; i < points; ++i) {
-      curve.x.push_back(in.f64());
-      curve.y.push_back(in.f64());
-    }
-  }
+  for (Curve& curve : curves) curve = Curve::load(in);
   if (!in.ok()) return in.error();
   if (ending > 2) return in.fail("a calibration with an ending that this version does not know");
   auto inner = in.model(nesting + 1);
@@ -82,16 +95,7 @@ void Calibration::save(internal::FileWriter& out) const {
   out.tag(internal::ModelTag::calibration);
   out.u8(static_cast<std::uint8_t>(ending_));
   out.u32(static_cast<std::uint32_t>(curves_.size()));
-  for (const Curve& curve : curves_) {
-    out.u8(static_cast<std::uint8_t>(curve.kind));
-    out.f64(curve.a);
-    out.f64(curve.b);
-    out.u32(static_cast<std::uint32_t>(curve.x.size()));
-    for (std::size_t i = 0; i < curve.x.size(); ++i) {
-      out.f64(curve.x[i]);
-      out.f64(curve.y[i]);
-    }
-  }
+  for (const Curve& curve : curves_) curve.save(out);
   inner_->save(out);
 }
 
@@ -100,7 +104,7 @@ void Calibration::finish(std::size_t count, std::span<double> scores) const {
   for (std::size_t row = 0; row < count; ++row) {
     const auto own = scores.subspan(row * each, each);
     for (std::size_t k = 0; k < curves_.size(); ++k) {
-      own[k] = at(curves_[k], own[k]);
+      own[k] = curves_[k].at(own[k]);
       // Rounding beyond 1 is no more than 1.
       if (own[k] > 1 && own[k] <= 1 + 1e-5) own[k] = 1;
     }

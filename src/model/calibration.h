@@ -25,6 +25,12 @@ class Calibration final : public Model {
     Kind kind = Kind::none;
     double a = -1, b = 0;
     std::vector<double> x, y;  // the points; x ascending
+
+    double at(double value) const;
+    // Whether all numbers are finite, and there are points for steps alone, which ascend.
+    bool is_sound() const;
+    static Curve load(internal::FileReader& in);
+    void save(internal::FileWriter& out) const;
   };
   enum class Ending : std::uint8_t {
     none,       // of one output the probability; of several not made to add up to 1

@@ -12,10 +12,11 @@
 #include "model/boost.h"
 #include "model/ensemble.h"
 #include "model/forest.h"
+#include "model/internal/explain_fusion.h"
 #include "model/internal/shap_tree.h"
 #include "model/preprocess.h"
 #include "model/readout.h"
-#include "model/reconstruction.h"
+#include "model/shares.h"
 #include "model/transform.h"
 
 namespace nidus::model {
@@ -28,7 +29,7 @@ constexpr std::size_t kBlock = 64;
 // What becomes of the sums of trees before they are scores.
 enum class Squash : std::uint8_t { none, logistic, softmax, isolation };  // logistic: of each sum by itself
 
-// One set of trees, or one autoencoder, and how a row gets there.
+// One set of trees, or one sum over columns as of an autoencoder, or one fusion, and how a row gets there.
 struct Part {
   double weight = 1;  // in the whole
   std::vector<std::variant<const Preprocessor*, const Transform*>> before;
@@ -41,7 +42,9 @@ struct Part {
   // One of these: a forest has neither.
   const Boost* boost = nullptr;
   const AdditiveTrees* additive = nullptr;
-  const Reconstruction* reconstruction = nullptr;
+  const ColumnShares* summed = nullptr;
+  bool summed_is_wide = false;
+  std::shared_ptr<const internal::FusionExplainer> fusion;
 
   const TreeSet* set = nullptr;
   Squash squash = Squash::none;
@@ -50,7 +53,8 @@ struct Part {
   std::vector<double> base;    // by output of the part: shares or sums when nothing is known
   std::vector<double> leaves;  // where trees have an output each: value by leaf number
 
-  bool is_forest() const { return boost == nullptr && additive == nullptr && reconstruction == nullptr; }
+  bool is_trees() const { return set != nullptr; }
+  bool is_forest() const { return is_trees() && boost == nullptr && additive == nullptr; }
   std::span<const std::uint32_t> groups() const {
     return boost != nullptr      ? boost->groups()
            : additive != nullptr ? additive->parts().groups.span()
@@ -229,12 +233,17 @@ Result<void> collect(const Model& model, Part so_far, std::vector<Part>& parts) 
         so_far.squash = Squash::isolation;
         break;
     }
-  } else if (const auto* const reconstruction = dynamic_cast<const Reconstruction*>(&model)) {
-    so_far.reconstruction = reconstruction;
+  } else if (const auto* const summed = dynamic_cast<const ColumnShares*>(&model)) {
+    so_far.summed = summed;
+    so_far.summed_is_wide = model.is_wide();
+  } else if (const auto* const fusion = dynamic_cast<const Fusion*>(&model)) {
+    auto inner = internal::FusionExplainer::make(*fusion);
+    if (!inner) return std::move(inner).error();
+    so_far.fusion = std::make_shared<const internal::FusionExplainer>(std::move(*inner));
   } else {
-    return Error{
-        Errc::unsupported,
-        "only models made of trees and autoencoders can be explained, and this is a " + model.describe()};
+    return Error{Errc::unsupported,
+                 "only models made of trees and of sums over columns can be explained, and this is a " +
+                     model.describe()};
   }
   parts.push_back(std::move(so_far));
   return {};
@@ -297,7 +306,7 @@ Result<Explainer> Explainer::make(std::shared_ptr<const Model> model, Unit unit)
   for (auto& part : *parts) {
     (part.squash != Squash::none ? margins : shares) = true;
     part.base.assign(outputs, 0);
-    if (part.reconstruction != nullptr) continue;
+    if (!part.is_trees()) continue;
     for (std::size_t g = 0; g < outputs; ++g) {
       if (part.boost != nullptr) part.base[g] = static_cast<double>(part.boost->base_margins()[g]);
       if (part.additive != nullptr) part.base[g] = part.additive->parts().base[g];
@@ -401,23 +410,27 @@ void Explainer::explain(std::span<const float> rows, std::size_t count, std::spa
       turned = own[0];
       own[0] = -own[0];
     }
-    if (part.reconstruction != nullptr) {
+    if (!part.is_trees()) {
       for (std::size_t first = 0; first < count; first += kBlock) {
         const std::size_t some = std::min(kBlock, count - first);
         const auto from = way.through_wide(part, rows.subspan(first * inputs, some * inputs), some);
         const std::size_t have = part.players.size();
-        shares.resize(some * have);
-        if (part.reconstruction->is_wide()) {
-          part.reconstruction->shares(from, some, shares);
+        shares.resize(some * (have + 1));
+        singles.assign(from.begin(), from.end());
+        if (part.fusion != nullptr) {
+          part.fusion->explain(singles, some, own, shares);
+        } else if (part.summed_is_wide) {
+          part.summed->shares(from, some, shares);
         } else {
-          singles.assign(from.begin(), from.end());
-          part.reconstruction->shares(std::span<const float>(singles), some, shares);
+          part.summed->shares(std::span<const float>(singles), some, shares);
         }
+        const std::size_t stride = part.fusion != nullptr ? have + 1 : have;
+        const double by = part.weight * (part.fusion != nullptr ? 1 : own[0]);
         for (std::size_t row = 0; row < some; ++row) {
           double* const out = contributions.data() + (first + row) * width;
-          for (std::size_t i = 0; i < have; ++i)
-            out[part.players[i]] += part.weight * own[0] * shares[row * have + i];
+          for (std::size_t i = 0; i < have; ++i) out[part.players[i]] += by * shares[row * stride + i];
           out[inputs] += part.weight * turned;
+          if (part.fusion != nullptr) out[inputs] += by * shares[row * stride + have];
         }
       }
       continue;
@@ -494,7 +507,7 @@ Result<std::vector<double>> gain_importance(const Model& model) {
   };
   std::vector<double> means, cover;
   for (const Part& part : *parts) {
-    if (part.set == nullptr) return Error{Errc::unsupported, "an autoencoder has no splits to gain by"};
+    if (!part.is_trees()) return Error{Errc::unsupported, "only trees have splits to gain by"};
     std::vector<double> gains(model.inputs());
     for (const ShapTree& tree : part.trees) {
       const std::size_t leaves = tree.leaves.size();

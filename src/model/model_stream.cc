@@ -7,8 +7,11 @@
 #include "model/additive_trees.h"
 #include "model/boost.h"
 #include "model/calibration.h"
+#include "model/distances.h"
 #include "model/ensemble.h"
 #include "model/forest.h"
+#include "model/fusion.h"
+#include "model/histogram_sums.h"
 #include "model/internal/model_stream.h"
 #include "model/kernel_machine.h"
 #include "model/naive_bayes.h"
@@ -303,6 +306,14 @@ Result<std::shared_ptr<const Model>> FileReader::model(int nesting) {
       return share(KernelMachine::load(*this));
     case ModelTag::tensor_program:
       return share(TensorModel::load(*this));
+    case ModelTag::mahalanobis:
+      return share(Mahalanobis::load(*this));
+    case ModelTag::neighbours:
+      return share(Neighbours::load(*this));
+    case ModelTag::histogram_sums:
+      return share(HistogramSums::load(*this));
+    case ModelTag::fusion:
+      return share(Fusion::load(*this, nesting));
   }
   return fail("a model of kind " + std::to_string(kind) + ", which this version does not know");
 }

@@ -9,6 +9,11 @@
 
 namespace nidus::model {
 
+float signed_log(float x) {
+  const double wide = static_cast<double>(x);
+  return static_cast<float>(std::copysign(std::log1p(std::abs(wide)), wide));
+}
+
 Result<Preprocessor> Preprocessor::make(std::vector<Step> steps) {
   if (steps.empty()) return Error{Errc::corrupt, "preprocessing of no columns"};
   std::size_t outputs = 0;
@@ -43,6 +48,9 @@ void Preprocessor::apply(std::span<const float> rows, std::size_t count, std::sp
         case Step::Encode::scale:
           *to++ = (value - step.shift) * step.scale;
           break;
+        case Step::Encode::log_scale:
+          *to++ = (signed_log(value) - step.shift) * step.scale;
+          break;
         case Step::Encode::one_hot:
           std::fill_n(to, step.categories, 0.0f);
           if (value >= 0 && value < static_cast<float>(step.categories))
@@ -68,7 +76,7 @@ Result<Pipeline> Pipeline::load(internal::FileReader& in, int nesting) {
   for (auto& step : steps) {
     const auto flags = in.u8();
     const auto encode = in.u8();
-    if (flags > 3 || encode > 1) return in.fail("a preprocessing step of an unknown kind");
+    if (flags > 3 || encode > 2) return in.fail("a preprocessing step of an unknown kind");
     step.clip = (flags & 1) != 0;
     step.fill_missing = (flags & 2) != 0;
     step.encode = static_cast<Step::Encode>(encode);

@@ -19,6 +19,7 @@ struct Step {
     scale,    // (x - shift) * scale; one number out. Identity with 0 and 1.
     one_hot,  // `categories` numbers out: 1 at the index x, which is rounded down, else 0; all 0 if x is none
               // of them
+    log_scale,  // (sign(x) log(1 + |x|) - shift) * scale, the logarithm in double; one number out
   };
 
   float low = 0;  // what replaces -infinity and anything below; low <= high, both finite
@@ -33,6 +34,9 @@ struct Step {
 
   bool operator==(const Step&) const = default;
 };
+
+// sign(x) log(1 + |x|), which tames columns of bytes and times.
+float signed_log(float x);
 
 // A row in, a row out, by one step a column.
 class Preprocessor {
@@ -65,6 +69,7 @@ class Pipeline final : public Model {
 
   std::size_t inputs() const override { return before_.inputs(); }
   std::size_t outputs() const override { return model_->outputs(); }
+  Scale scale() const override { return model_->scale(); }
   void score(std::span<const float> rows, std::size_t count, std::span<double> scores) const override;
   std::string describe() const override;
   void save(internal::FileWriter& out) const override;

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "model/model.h"
+#include "model/shares.h"
 
 namespace nidus::model {
 
@@ -15,7 +16,7 @@ namespace nidus::model {
 // columns, the mean of the squared or absolute differences between what goes in and what comes out, computed
 // in double and added up in the order of the columns. The input is the row as the inner model gets it, so a
 // scaler stands in front of this model, in a TransformedModel.
-class Reconstruction final : public Model {
+class Reconstruction final : public Model, public ColumnShares {
  public:
   enum class Measure : std::uint8_t { squared, absolute };
 
@@ -32,10 +33,9 @@ class Reconstruction final : public Model {
   std::string describe() const override;
   void save(internal::FileWriter& out) const override;
 
-  // What each column adds to the score of its row: count × inputs() numbers not below 0, which add up to the
-  // score within rounding. The reasons for a verdict.
-  void shares(std::span<const float> rows, std::size_t count, std::span<double> out) const;
-  void shares(std::span<const double> rows, std::size_t count, std::span<double> out) const;
+  // None below 0.
+  void shares(std::span<const float> rows, std::size_t count, std::span<double> out) const override;
+  void shares(std::span<const double> rows, std::size_t count, std::span<double> out) const override;
 
   const Model& inner() const { return *inner_; }
   Measure measure() const { return measure_; }

@@ -114,15 +114,6 @@ Result<Artefact> read_tree(SklearnReader& reader, const PickleValue& object) {
 
 // --- isolation forest
 
-// The mean length of a search that fails in a binary tree of so many: the c(n) of Liu, Ting and Zhou, as
-// scikit-learn computes it.
-double mean_path(double samples) {
-  if (samples <= 1) return 0;
-  if (samples <= 2) return 1;
-  constexpr double kEuler = 0.57721566490153286060651209008240243104215933593992;
-  return 2 * (std::log(samples - 1) + kEuler) - 2 * (samples - 1) / samples;
-}
-
 Result<Artefact> read_isolation_forest(SklearnReader& reader, const PickleValue& object) {
   Artefact out = begin_artefact(object, Artefact::Kind::model);
   out.classes = {"normal", "anomaly"};
@@ -161,7 +152,7 @@ Result<Artefact> read_isolation_forest(SklearnReader& reader, const PickleValue&
     auto added = gatherer.add(tree->count, splits(*tree, map),
                               [&](std::size_t i, std::size_t level, std::span<double> leaf) {
                                 const double rows = std::max<double>(tree->samples.real(i), 0);
-                                leaf[0] = static_cast<double>(level) + mean_path(rows);
+                                leaf[0] = static_cast<double>(level) + model::mean_search_path(rows);
                               });
     if (!added) return std::move(added).error().within(tree->value.where());
   }
@@ -170,7 +161,7 @@ Result<Artefact> read_isolation_forest(SklearnReader& reader, const PickleValue&
   AdditiveTrees::Parts parts;
   parts.base = {0};
   parts.link = AdditiveTrees::Link::isolation;
-  parts.factor = 1 / (static_cast<double>(trees->size()) * mean_path(*samples));
+  parts.factor = 1 / (static_cast<double>(trees->size()) * model::mean_search_path(*samples));
   parts.kind = "isolation forest";
   auto model = AdditiveTrees::make(std::move(*set), std::move(parts));
   if (!model) return std::move(model).error().within(object.where());

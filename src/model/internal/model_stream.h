@@ -45,6 +45,10 @@ enum class ModelTag : std::uint32_t {
   tensor_program = 12,
   naive_bayes = 13,
   kernel_machine = 14,
+  mahalanobis = 15,
+  neighbours = 16,
+  histogram_sums = 17,
+  fusion = 18,
 };
 
 enum class TransformTag : std::uint32_t {
