@@ -297,6 +297,90 @@ TEST_F(TrainTest, LabelsNeverSeenAreAttacksThatKeepTheirName) {
   EXPECT_THAT(outcome.out, HasSubstr("\"worm\""));
 }
 
+// Benign rows lie on a line; what does not is odd.
+Rows on_a_line(std::size_t benign, std::size_t odd, std::uint64_t seed = 1) {
+  Random random(seed);
+  Rows out;
+  out.names = {"bytes", "packets", "service", "label"};
+  for (std::size_t row = 0; row < benign + odd; ++row) {
+    const auto packets = 10 + random.below(90);
+    const bool is_odd = row >= benign;
+    const auto bytes = (is_odd ? 5000 + random.below(5000) : 100) * packets + random.below(200);
+    out.cells.push_back({std::to_string(bytes), std::to_string(packets),
+                         is_odd && random.below(2) == 0 ? "irc" : "http", is_odd ? "worm" : "benign"});
+  }
+  return out;
+}
+
+TEST_F(TrainTest, DetectorsOfBenignRowsNeedNoAttacks) {
+  write("test.csv", on_a_line(500, 50, 2).csv());
+  for (const std::string model : {"isolation-forest", "mahalanobis", "histogram", "neighbours"}) {
+    Outcome outcome = train(on_a_line(600, 0).csv(), "--model " + model);
+    EXPECT_EQ(outcome.status, 0) << model << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("180 benign validation rows"));
+    EXPECT_THAT(text("made/detector.json"), HasSubstr("\"kind\": \"anomaly\""))
+        << text("made/detector.json").substr(0, 300);
+    const Outcome judged = nidus("detect test.csv --detector made --format csv --explain");
+    EXPECT_EQ(judged.status, 0) << model << judged.err;
+    EXPECT_THAT(judged.out, HasSubstr("anomaly")) << model;
+    // What was said without attacks is said with them: they are not learnt from.
+    const std::string bytes = text("made/model-1.nidus");
+    outcome = train(on_a_line(600, 40).csv(), "--model " + model);
+    EXPECT_EQ(outcome.status, 0) << model << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("420 rows to learn from, 220 for validation"));
+    EXPECT_TRUE(text("made/model-1.nidus") == bytes) << model;
+    const Outcome measured = nidus("evaluate made test.csv --label label --json --bootstrap 0");
+    EXPECT_EQ(measured.status, 0) << model << measured.err;
+    // Nor are labels needed.
+    Rows bare = on_a_line(600, 0);
+    bare.names.pop_back();
+    for (auto& row : bare.cells) row.pop_back();
+    write("bare.csv", bare.csv());
+    const Outcome unlabelled = nidus("train bare.csv --trees 5 -o bare --model " + model);
+    EXPECT_EQ(unlabelled.status, 0) << model << unlabelled.err;
+    EXPECT_THAT(unlabelled.err, HasSubstr("all rows count as benign"));
+    EXPECT_TRUE(text("bare/model-1.nidus") == bytes) << model;
+  }
+}
+
+TEST_F(TrainTest, ContaminationDrawsTheLineByTheRowsLearntFrom) {
+  Outcome outcome = train(on_a_line(1000, 0).csv(), "--model isolation-forest --contamination 0.2");
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(text("made/detector.json"), HasSubstr("contamination 0.2"));
+  EXPECT_EQ(train(on_a_line(1000, 0).csv(), "--model isolation-forest --contamination auto").status, 0);
+  EXPECT_NE(train(on_a_line(1000, 0).csv(), "--model isolation-forest --contamination 0.7").status, 0);
+  EXPECT_NE(train(on_a_line(1000, 0).csv(), "--model mahalanobis --contamination 0.1").status, 0);
+}
+
+TEST_F(TrainTest, EnsemblesOfAnyMembers) {
+  Rows rows = drawn(1500);
+  for (std::size_t i = 0; i < rows.cells.size(); i += 5) {
+    if (rows.cells[i][3] == "flood") rows.cells[i][3] = "scan";
+  }
+  write("test.csv", drawn(300, 2).csv());
+  for (const std::string how :
+       {"--members forest,boost --weights-of 0.35,0.65", "--members forest,mahalanobis --combine max",
+        "--members forest,boost,mahalanobis --combine vote", "--members tree,histogram --combine stack",
+        "--members forest,isolation-forest --weights-of learnt",
+        "--members boost,mahalanobis --combine max --name-anomalies",
+        "--members mahalanobis,neighbours --combine mean"}) {
+    const Outcome outcome = train(rows.csv(), "--rounds 5 --model ensemble " + how);
+    EXPECT_EQ(outcome.status, 0) << how << outcome.err;
+    const Outcome judged = nidus("detect test.csv --detector made --format csv --explain");
+    EXPECT_EQ(judged.status, 0) << how << judged.err;
+    EXPECT_EQ(nidus("evaluate made test.csv --label label --json --bootstrap 0 --explain").status, 0) << how;
+    EXPECT_EQ(nidus("inspect made").status, 0) << how;
+  }
+  EXPECT_THAT(text("made/detector.json"), HasSubstr("anomaly"));
+  for (const std::string how :
+       {"--members forest", "--members forest,forest", "--members forest,any",
+        "--members forest,boost --weights-of 1", "--members forest,boost --weights-of a,b",
+        "--members forest,boost --combine max --weights-of 1,2",
+        "--members forest,boost --combine mean --name-anomalies"}) {
+    EXPECT_NE(train(rows.csv(), "--rounds 5 --model ensemble " + how).status, 0) << how;
+  }
+}
+
 // The kernel ends a program that writes more to a file than it may, here in the middle of a record of the
 // checkpoint. (SIGKILL between two records is checkpoint_test's.)
 TEST_F(TrainTest, WhatIsKilledGoesOnAndComesOutTheSame) {

@@ -24,13 +24,19 @@ using Kind = learn::Candidate::Kind;
 learn::Candidate candidate_of(const TrainArguments& given, Kind kind) {
   learn::Candidate out;
   out.kind = kind;
-  out.forest.trees = given.trees;
+  if (given.trees != 0) out.forest.trees = given.trees;
   out.forest.max_depth = given.depth;
   out.forest.min_leaf = given.min_leaf;
   out.forest.features_per_split = given.split_features;
   out.forest.nodes_max = given.nodes_max;
   out.forest.extra_trees = kind == Kind::extra_trees;
   out.forest.bootstrap = !out.forest.extra_trees;
+  if (given.model == "tree") {
+    // One tree of all rows that looks at all columns.
+    out.forest.trees = 1;
+    out.forest.bootstrap = false;
+    if (given.split_features == 0) out.forest.features_per_split = model::Node::kFeaturesMax;
+  }
   out.boost.rounds = given.rounds;
   if (given.depth != 0) out.boost.max_depth = given.depth;
   out.boost.learning_rate = given.learning_rate;

@@ -39,6 +39,7 @@ class Checkpoints {
 // What comes out of learning: the members of the detector, which take rows as they come.
 struct Learnt {
   std::vector<ModelPointer> models;
+  std::vector<double> weights;                 // one for each; none: all the same
   std::map<std::string, std::string> figures;  // for the manifest
 };
 
@@ -55,6 +56,11 @@ Result<Learnt> fit(const Lesson& lesson);
 
 // Appends to `learnt`. Families of one file share what they need of the rows.
 Result<void> fit_trees(const Lesson& lesson, Learnt& learnt);
+// Detectors of benign rows, which are all that they see of the lesson.
+Result<void> fit_anomaly(const Lesson& lesson, Learnt& learnt);
+// What --members names, made one as --combine says. A share of the rows is kept from the members where their
+// scores must be brought to one scale, or weights learnt.
+Result<void> fit_ensemble(const Lesson& lesson, Learnt& learnt);
 
 // Shows the bar, and stops when the user does.
 learn::Progress progress_of(ProgressBar& bar);

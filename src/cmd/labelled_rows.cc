@@ -126,14 +126,16 @@ Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, co
     return Error{Errc::invalid,
                  "--hold-out divides tables; of captures, give train some and evaluate others"};
   }
-  const auto files = LabelFiles::load(labels.label_files);
+  const bool all_benign = labels.label_files.empty() && labels.may_lack_labels;
+  if (all_benign) say("no --labels: all flows count as benign");
+  const auto files = all_benign ? LabelFiles() : LabelFiles::load(labels.label_files);
   if (!files) return files.error();
   const auto label_options = labels.options();
   if (!label_options) return label_options.error();
   const auto binding = detect::FlowBinding::bind(schema, options.meter.profile);
   if (!binding) return binding.error();
   for (const auto& input : inputs) {
-    if (files->of(input) == nullptr) return files->nothing_about(input);
+    if (!all_benign && files->of(input) == nullptr) return files->nothing_about(input);
   }
 
   const Merger merged(*label_options);
@@ -147,15 +149,21 @@ Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, co
     const auto take = [&](std::span<const flow::FlowRecord* const> records) {
       for (const auto* record : records) {
         ++number;
-        const detect::LabelRule* const rule = of_capture->match(*record);
-        const std::string label = rule == nullptr ? std::string() : merged(rule->label);
+        const detect::LabelRule* const rule = all_benign ? nullptr : of_capture->match(*record);
+        const std::string label = all_benign        ? "benign"
+                                  : rule == nullptr ? std::string()
+                                                    : merged(rule->label);
         if (label.empty()) {
           ++out.unlabelled;
           continue;
         }
         out.labels.push_back(out.label_names.code(label));
-        out.attacks.push_back(out.attack_names.code(rule->attack.empty() ? label : rule->attack));
-        out.groups.push_back(out.group_names.code(rule->group.empty() ? of_capture->capture() : rule->group));
+        const bool named = rule != nullptr && !rule->attack.empty();
+        out.attacks.push_back(out.attack_names.code(named ? rule->attack : label));
+        const bool grouped = rule != nullptr && !rule->group.empty();
+        out.groups.push_back(out.group_names.code(grouped                 ? rule->group
+                                                  : of_capture != nullptr ? of_capture->capture()
+                                                                          : input));
         out.values.resize(out.values.size() + binding->inputs());
         binding->fill(*record, out.values.data() + out.values.size() - binding->inputs());
         if (labels.keep_subjects) {
@@ -323,7 +331,11 @@ Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArgum
   const data::Table& table = inputs.table;
   const data::DatasetSchema* const known = data::recognise(names_of(table));
   std::string label = labels.column;
-  if (label.empty()) {
+  bool all_benign = false;
+  if (label.empty() && labels.may_lack_labels && (known == nullptr || !table.get(known->label))) {
+    say("no --label: all rows count as benign");
+    all_benign = true;
+  } else if (label.empty()) {
     if (known == nullptr || known->label.empty()) {
       return Error{Errc::invalid, "tables need the column with the label: --label COLUMN"};
     }
@@ -332,7 +344,8 @@ Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArgum
   }
   const auto label_options = labels.options();
   if (!label_options) return label_options.error();
-  const auto original = data::read_labels(table, label, *label_options);
+  const data::Labels benign{{"benign"}, std::vector<std::uint32_t>(all_benign ? table.rows() : 0)};
+  const Result<data::Labels> original = all_benign ? benign : data::read_labels(table, label, *label_options);
   if (!original) return original.error();
   const auto groups = groups_of(inputs, known, labels.group);
   if (!groups) return groups.error();
@@ -345,12 +358,12 @@ Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArgum
   std::vector<bool> copies(table.rows(), false);
   std::vector<bool> held_out(table.rows(), false);
   if (labels.drop_copies || !labels.hold_out.empty()) {
-    auto as_they_stand = data::read_labels(table, label);
+    Result<data::Labels> as_they_stand = all_benign ? benign : data::read_labels(table, label);
     if (!as_they_stand) return std::move(as_they_stand).error();
     if (labels.drop_copies) {
       // Copies under another label are kept: which of the two is right is not ours to say.
       auto columns = feature_columns(table);
-      columns.push_back(*table.find(label));
+      if (!all_benign) columns.push_back(*table.find(label));
       copies.assign(table.rows(), true);
       for (const auto row : data::distinct_rows(table, columns)) copies[row] = false;
       for (std::size_t row = 0; row < table.rows(); ++row) {

@@ -29,6 +29,8 @@ struct LabelArguments {
   bool drop_copies = false;              // --drop-copies
 
   bool keep_subjects = false;  // for the verb to set: LabelledRows::subjects
+  // For the verb to set: where no labels are named nor known, all rows are benign.
+  bool may_lack_labels = false;
 
   void declare(Arguments& arguments);
   // Errc::invalid for a merge that is not "old=new".

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/number.h"
 #include "base/text.h"
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
@@ -21,8 +22,10 @@
 #include "detect/detector.h"
 #include "learn/dataset.h"
 #include "learn/evaluation.h"
+#include "learn/isolation_trainer.h"
 #include "learn/leaks.h"
 #include "learn/threshold.h"
+#include "model/fusion.h"
 
 namespace nidus::cmd {
 namespace {
@@ -82,9 +85,49 @@ struct Outcome {
   learn::Threshold threshold;
 };
 
+// The threshold that scikit-learn draws by its parameter `contamination`.
+Result<double> line_of_contamination(const model::Model& model, const learn::Dataset& training,
+                                     const std::string& contamination) {
+  // offset_ is -0.5 then, as the authors of the isolation forest say.
+  if (contamination == "auto") return std::nextafter(0.5, 1.0);
+  const auto share = parse_number(contamination);
+  if (!share)
+    return Error{Errc::invalid,
+                 fmt::format("--contamination: '{}' is neither a share nor auto", contamination)};
+  return learn::contamination_threshold(model::all_scores(model, training.values, training.rows()), *share);
+}
+
+// A fusion as it came out of learning, or nothing.
+const model::Fusion* fusion_of(const Learnt& learnt) {
+  return learnt.models.size() == 1 ? dynamic_cast<const model::Fusion*>(learnt.models.front().get())
+                                   : nullptr;
+}
+
+void draw_line(Learnt& learnt, double line) {
+  model::Fusion::Parts parts = fusion_of(learnt)->parts();
+  parts.line = line;
+  learnt.models.front() = std::make_shared<model::Fusion>(*model::Fusion::make(std::move(parts)));
+}
+
+// Adds the class "anomaly", which a row gets whose score no class accounts for.
+Result<void> name_anomalies(Learnt& learnt, data::Labels& labels, learn::Dataset& validation) {
+  const model::Fusion* const fusion = fusion_of(learnt);
+  if (fusion == nullptr || fusion->outputs() == 1) {
+    return Error{Errc::invalid,
+                 "--name-anomalies is for an ensemble of a model of several classes and a detector of benign "
+                 "rows: --members forest,mahalanobis --combine max"};
+  }
+  if (std::find(labels.classes.begin(), labels.classes.end(), "anomaly") != labels.classes.end())
+    return Error{Errc::invalid, "--name-anomalies: there is a class 'anomaly' already"};
+  labels.classes.emplace_back("anomaly");
+  validation.classes = labels.classes;
+  draw_line(learnt, 0);
+  return {};
+}
+
 // Draws the line and measures, both on the validation rows.
 Result<Outcome> validate(const detect::Detector& detector, const Parts& parts, const LabelledRows& rows,
-                         double fpr) {
+                         double fpr, std::optional<double> drawn) {
   const model::Model& model = detector.model();
   const learn::Dataset& dataset = parts.validation;
   const std::vector<double> scores = model::all_scores(model, dataset.values, dataset.rows());
@@ -93,8 +136,14 @@ Result<Outcome> validate(const detect::Detector& detector, const Parts& parts, c
   for (std::size_t row = 0; row < dataset.rows(); ++row) {
     if (dataset.labels[row] == 0) benign.push_back(width == 1 ? scores[row] : 1 - scores[row * width]);
   }
-  const auto threshold = learn::threshold_at_rate(benign, fpr);
+  auto threshold = learn::threshold_at_rate(benign, fpr);
   if (!threshold) return threshold.error();
+  if (drawn) {
+    threshold->value = *drawn;
+    threshold->allowed = static_cast<std::uint64_t>(
+        std::count_if(benign.begin(), benign.end(), [&](double score) { return score >= *drawn; }));
+    threshold->realised_rate = static_cast<double>(threshold->allowed) / static_cast<double>(benign.size());
+  }
   std::vector<std::uint32_t> families;
   for (const auto row : parts.validation_rows) families.push_back(rows.attacks[row]);
   learn::Scored scored;
@@ -114,13 +163,21 @@ Result<Outcome> validate(const detect::Detector& detector, const Parts& parts, c
 Result<void> train(const TrainArguments& given, std::span<const std::string> words, int& status) {
   if (given.model == "any" && !given.search)
     return Error{Errc::invalid, "--model any goes with --search, which chooses one"};
+  if (!given.members.empty() && given.model != "ensemble")
+    return Error{Errc::invalid, "--members are those of --model ensemble"};
   if (given.model == "ensemble" && given.search)
     return Error{Errc::invalid, "a search chooses one model: --model any, forest, extra-trees or boost"};
+  if (!given.contamination.empty() && given.model != "isolation-forest")
+    return Error{Errc::invalid, "--contamination draws the line of an isolation forest; others have --fpr"};
   auto material = read_material(given, status);
   if (!material) return std::move(material).error();
-  const data::Labels labels = classes_of(material->rows, given.classes == "binary");
+  const bool of_benign = given.is_of_benign_rows();
+  data::Labels labels = classes_of(material->rows, given.classes == "binary" || of_benign);
+  if (of_benign) labels.classes = {"benign", "anomaly"};
   if (labels.classes.size() < 2)
-    return Error{Errc::invalid, "all rows are benign: there is nothing to tell apart"};
+    return Error{Errc::invalid,
+                 "all rows are benign: there is nothing to tell apart; what learns from benign rows alone is "
+                 "--model isolation-forest, mahalanobis, histogram or neighbours"};
   const auto counts_of_all = labels.counts();
   if (counts_of_all[0] == 0) {
     return Error{
@@ -131,44 +188,67 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
   if (material->rows.unlabelled != 0) {
     say(fmt::format("{} rows without a label were left out", with_thousands(material->rows.unlabelled)));
   }
-  const auto parts = split_material(*material, labels, given);
+  auto parts = split_material(*material, labels, given);
   if (!parts) return parts.error();
   say(fmt::format("{} rows to learn from, {} for validation, {} columns, {} classes",
                   with_thousands(parts->training.rows()), with_thousands(parts->validation.rows()),
                   material->schema.size(), labels.classes.size()));
   if (auto enough = check_memory(parts->training, given); !enough) return enough;
   Checkpoints checkpoints(given);
-  const auto learnt = fit({parts->training, parts->training_groups, given, checkpoints});
+  auto learnt = fit({parts->training, parts->training_groups, given, checkpoints});
   if (!learnt) return learnt.error();
   const auto* const models = &learnt->models;
+  if (given.name_anomalies) {
+    if (auto named = name_anomalies(*learnt, labels, parts->validation); !named) return named;
+  }
 
   detect::Manifest manifest;
   const std::filesystem::path folder(given.output);
   manifest.name = !given.name.empty() ? given.name : (folder / "").parent_path().filename().string();
   manifest.version = given.version;
-  manifest.kind =
-      labels.classes.size() == 2 ? detect::Manifest::Kind::binary : detect::Manifest::Kind::classes;
+  manifest.kind = of_benign                    ? detect::Manifest::Kind::anomaly
+                  : labels.classes.size() == 2 ? detect::Manifest::Kind::binary
+                                               : detect::Manifest::Kind::classes;
   manifest.meter = material->meter;
   manifest.meter_description = material->meter_description;
   manifest.schema = material->schema;
   manifest.members.resize(models->size());
+  for (std::size_t i = 0; i < learnt->weights.size(); ++i) manifest.members[i].weight = learnt->weights[i];
   manifest.labels = labels.classes;
   manifest.trained_on.sources = given.inputs;
   manifest.trained_on.seed = given.seed;
   manifest.trained_on.command = command_line(words);
   const auto counts = parts->training.class_counts();
-  for (std::size_t i = 0; i < counts.size(); ++i) manifest.trained_on.rows[labels.classes[i]] = counts[i];
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] != 0 || !of_benign) manifest.trained_on.rows[labels.classes[i]] = counts[i];
+  }
   describe_benign(parts->training, manifest);
   warn_of_leaks(*parts, manifest);
   choose_golden(parts->training, manifest);
 
-  const auto detector = detect::Detector::make(manifest, *models);
+  auto detector = detect::Detector::make(manifest, *models);
   if (!detector) return detector.error();
-  const auto outcome = validate(*detector, *parts, material->rows, given.fpr);
+  std::optional<double> drawn;
+  if (!given.contamination.empty()) {
+    const auto contaminated = line_of_contamination(detector->model(), parts->training, given.contamination);
+    if (!contaminated) return contaminated.error();
+    drawn = *contaminated;
+  }
+  auto outcome = validate(*detector, *parts, material->rows, given.fpr, drawn);
   if (!outcome) return outcome.error();
+  if (given.name_anomalies) {
+    // Now that there is a line, it is known which rows no class reaches it with.
+    draw_line(*learnt, outcome->threshold.value);
+    detector = detect::Detector::make(manifest, *models);
+    if (!detector) return detector.error();
+    outcome = validate(*detector, *parts, material->rows, given.fpr, drawn);
+    if (!outcome) return outcome.error();
+  }
   const learn::Threshold& line = outcome->threshold;
-  manifest.threshold = {.value = std::min(line.value, 2.0),
-                        .chosen_on = "benign validation rows",
+  const bool bounded = detector->model().scale() == model::Scale::probability;
+  manifest.threshold = {.value = bounded ? std::min(line.value, 2.0) : line.value,
+                        .chosen_on = drawn ? "rows learnt from, contamination " + given.contamination
+                                           : "benign validation rows",
                         .wanted_rate = line.wanted_rate,
                         .realised_rate = line.realised_rate,
                         .benign_rows = line.benign,
@@ -198,6 +278,7 @@ int run_train(std::span<const std::string> words) {
   Arguments arguments("train", "Makes a detector from labelled captures or tables.");
   given.declare(arguments);
   if (const auto status = arguments.read(words)) return *status;
+  given.labels.may_lack_labels = given.is_of_benign_rows();
   if (given.output.empty())
     return complain_usage("train", "where to? Name the detector's folder with --output");
   catch_interrupts();

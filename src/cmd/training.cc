@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -227,9 +228,21 @@ void TrainArguments::declare(Arguments& arguments) {
   arguments.inputs(inputs, "input", "Captures (with --labels), or tables (with --label)");
   arguments.option("-o,--output", output, "The detector's folder");
   labels.declare(arguments);
-  arguments.option("--model", model,
-                   "What is fitted; ensemble: forest and boost; any: what --search finds best",
-                   {"forest", "extra-trees", "boost", "ensemble", "any"});
+  arguments.option(
+      "--model", model,
+      "What is fitted; ensemble: --members; any: what --search finds best. Of benign rows alone: "
+      "isolation-forest, mahalanobis, histogram, neighbours",
+      {"forest", "extra-trees", "boost", "tree", "isolation-forest", "mahalanobis", "histogram", "neighbours",
+       "ensemble", "any"});
+  arguments.option("--members", members, "ensemble: any of the other models; forest,boost without it");
+  arguments.option("--combine", combine,
+                   "ensemble: weighted mean, majority vote, maximum (one alert budget for all), or stacking",
+                   {"mean", "vote", "max", "stack"});
+  arguments.option(
+      "--weights-of", weights_of,
+      "ensemble: what each member counts in the mean, 0.5,0.5; or learnt, from rows of their own");
+  arguments.flag("--name-anomalies", name_anomalies,
+                 "ensemble: attacks that no member knows the class of are called anomaly");
   arguments.option("--classes", classes, "Tell attacks apart, or only attack from benign",
                    {"multi", "binary"});
   arguments.option("--fpr", fpr,
@@ -252,7 +265,18 @@ void TrainArguments::declare(Arguments& arguments) {
       {"one-hot", "index"});
   arguments.option("--rows-per-class", rows_per_class,
                    "Rows of a class used at most, chosen by the seed; 0 all");
-  arguments.option("--trees", trees, "forest, extra-trees: number of trees", 10000);
+  arguments.option("--trees", trees,
+                   "forest, extra-trees, isolation-forest: number of trees; 0 is 100, and 300 for the last",
+                   10000);
+  arguments.option(
+      "--contamination", contamination,
+      "isolation-forest: the threshold as scikit-learn draws it, by this share of the rows learnt "
+      "from, or auto; without it by --fpr");
+  arguments.option("--bins", bins, "histogram: bins of a column of numbers", 10000);
+  arguments.option("--neighbours", neighbours, "neighbours: which of the nearest rows the distance is to",
+                   1000);
+  arguments.option("--sample", sample, "neighbours: benign rows kept; scoring takes time in proportion",
+                   1000000);
   arguments.option("--depth", depth,
                    "forest, extra-trees: greatest depth, 0 until the leaves are pure; boost: 0 means 6", 64);
   arguments.option("--min-leaf", min_leaf, "forest, extra-trees: rows in a leaf");
@@ -290,6 +314,17 @@ void TrainArguments::declare(Arguments& arguments) {
       "Rows of one group (--group, or the label file's) stay on one side of the split. The threshold is "
       "the lowest at\n"
       "which no more than --fpr of the benign validation rows are taken for attacks.");
+}
+
+bool is_of_benign_rows(std::string_view family) {
+  constexpr std::string_view kFamilies[] = {"isolation-forest", "mahalanobis", "histogram", "neighbours"};
+  return std::find(std::begin(kFamilies), std::end(kFamilies), family) != std::end(kFamilies);
+}
+
+bool TrainArguments::is_of_benign_rows() const {
+  if (model != "ensemble" || members.empty()) return cmd::is_of_benign_rows(model);
+  return std::all_of(members.begin(), members.end(),
+                     [](const auto& member) { return cmd::is_of_benign_rows(member); });
 }
 
 Result<Parts> split_material(Material& material, const data::Labels& labels, const TrainArguments& given) {
@@ -332,6 +367,14 @@ Result<Parts> split_material(Material& material, const data::Labels& labels, con
   all.values = std::move(material.rows.values);
   all.labels = labels.codes;
   Parts parts;
+  if (given.is_of_benign_rows()) {
+    // Nothing is learnt from attacks: all of them say how many are found.
+    const auto attacks = std::stable_partition(rows->train.begin(), rows->train.end(),
+                                               [&](auto row) { return labels.codes[row] == 0; });
+    rows->validation.insert(rows->validation.end(), attacks, rows->train.end());
+    rows->train.erase(attacks, rows->train.end());
+    std::sort(rows->validation.begin(), rows->validation.end());
+  }
   const auto training_rows =
       thin(rows->train, labels.codes, labels.classes.size(), given.rows_per_class, given.seed);
   parts.validation_rows = rows->validation;
@@ -345,7 +388,7 @@ Result<Parts> split_material(Material& material, const data::Labels& labels, con
   }
   const auto trained = parts.training.class_counts(), checked = parts.validation.class_counts();
   for (std::size_t i = 0; i < labels.classes.size(); ++i) {
-    if (trained[i] == 0) {
+    if (trained[i] == 0 && !(i > 0 && given.is_of_benign_rows())) {
       return Error{
           Errc::invalid,
           fmt::format("all rows of '{}' are in groups that the split keeps for validation; give more "
@@ -369,7 +412,13 @@ Result<Material> read_material(const TrainArguments& given, int& status) {
 
 Result<void> check_memory(const learn::Dataset& training, const TrainArguments& given) {
   const std::size_t rows = training.rows(), inputs = training.inputs();
-  const bool forest = given.model != "boost", boost = given.model != "forest" && given.model != "extra-trees";
+  const auto has = [&](std::string_view family) {
+    const auto& members = given.members;
+    return given.model == family || given.model == "any" ||
+           (given.model == "ensemble" &&
+            (members.empty() || std::find(members.begin(), members.end(), family) != members.end()));
+  };
+  const bool forest = has("forest") || has("extra-trees") || has("tree"), boost = has("boost");
   const std::uint64_t needed =
       std::max(forest ? learn::forest_bytes(rows, inputs, given.metering.threads) : 0,
                boost ? learn::boost_bytes(rows, inputs) : 0);

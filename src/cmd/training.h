@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -21,18 +22,25 @@ namespace nidus::cmd {
 struct TrainArguments {
   std::vector<std::string> inputs, features, exclude;
   std::string output, validate_on, model = "forest", classes = "multi", name, version = "1",
-                                   weights = "balanced", encode = "one-hot";
+                                   weights = "balanced", encode = "one-hot", combine = "mean", contamination;
+  std::vector<std::string> members, weights_of;
   double fpr = 0.01, validation = 0.3;
-  std::uint64_t seed = 1, trees = 100, depth = 0, min_leaf = 1, split_features = 0, nodes_max = 0,
-                rounds = 200, early_stopping = 0, rows_per_class = 0, candidates = 27;
+  std::uint64_t seed = 1, trees = 0, depth = 0, min_leaf = 1, split_features = 0, nodes_max = 0, rounds = 200,
+                early_stopping = 0, rows_per_class = 0, candidates = 27, bins = 10, neighbours = 5,
+                sample = 5000;
   double learning_rate = 0.3, min_child_weight = 1, subsample = 1, columns = 1, lambda = 1, gamma = 0,
          scale_positive = 1, search_minutes = 10;
-  bool json = false, out_of_bag = false, search = false, no_checkpoint = false;
+  bool json = false, out_of_bag = false, search = false, no_checkpoint = false, name_anomalies = false;
   LabelArguments labels;
   MeteringArguments metering;
 
   void declare(Arguments& arguments);
+  // Whether nothing is learnt from attacks, nor needed of them.
+  bool is_of_benign_rows() const;
 };
+
+// Of --model or --members.
+bool is_of_benign_rows(std::string_view family);
 
 // What training works on, wherever it came from.
 struct Material {

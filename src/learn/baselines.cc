@@ -14,6 +14,8 @@
 namespace nidus::learn {
 namespace {
 
+constexpr double kReach = 10;  // deviations
+
 Result<void> check_numbers(const Dataset& training) {
   for (std::size_t i = 0; i < training.values.size(); ++i) {
     if (std::isfinite(training.values[i])) continue;
@@ -86,7 +88,8 @@ Scatter scatter_of(const Dataset& training, const Moments& moments, Workers& wor
         const float* const values = training.values.data() + (begin + row) * inputs;
         double square = 0;
         for (std::size_t i = 0; i < inputs; ++i) {
-          const double z = (static_cast<double>(values[i]) - moments.mean[i]) / moments.deviation[i];
+          const double z = std::clamp(
+              (static_cast<double>(values[i]) - moments.mean[i]) / moments.deviation[i], -kReach, kReach);
           scaled[i * kBlock + row] = z;
           square += z * z;
         }
@@ -229,6 +232,7 @@ Result<FittedMahalanobis> fit_mahalanobis(const Dataset& training, std::size_t t
   }
   model::Mahalanobis::Parts parts;
   parts.mean = moments.mean;
+  for (const double deviation : moments.deviation) parts.reach.push_back(kReach * deviation);
   std::vector<double> precision = inverse_of(factor, inputs);
   for (std::size_t i = 0; i < inputs; ++i) {
     for (std::size_t j = 0; j < inputs; ++j)

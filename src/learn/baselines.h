@@ -18,10 +18,11 @@ struct FittedMahalanobis {
   double shrinkage = 0;  // 0: the covariance of the rows, 1: none between columns and the same for all
 };
 
-// The squared Mahalanobis distance to the rows' mean. Columns are divided by their deviations, their
-// covariance is shrunk as Ledoit and Wolf (2004) do, so that it can be inverted although columns are constant
-// or follow from others, and the division is undone in the result. A constant column counts by what shrinking
-// leaves it: any change of it is far. threads: 0 is all processors.
+// The squared Mahalanobis distance to the rows' mean. Columns are divided by their deviations and held within
+// ten of them, as rare values would otherwise stretch the distances of benign rows and hide what is odd;
+// their covariance is shrunk as Ledoit and Wolf (2004) do, so that it can be inverted although columns are
+// constant or follow from others; and the division is undone in the result. A constant column counts by what
+// shrinking leaves it: any change of it is far. threads: 0 is all processors.
 //
 // Errc::invalid for fewer than two rows, a value that is missing or infinite, or no column that varies;
 // Errc::unsupported for more than model::Mahalanobis::kInputsMax columns.

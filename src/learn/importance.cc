@@ -110,8 +110,8 @@ Result<Importance> measure_importance(const model::Model& model, const model::Ex
   };
   Importance out;
   auto gain = model::gain_importance(model);
-  if (!gain) return std::move(gain).error();
-  out.gain = std::move(*gain);
+  if (!gain && gain.error().code != Errc::unsupported) return std::move(gain).error();
+  out.gain = gain ? std::move(*gain) : std::vector<double>(inputs);  // only trees have splits to gain by
   Workers workers(options.threads);
   out.contribution.resize(inputs);
   if (!add_contributions(explainer, rows, count, workers, first_half, out.contribution)) return stopped;

@@ -30,6 +30,12 @@ void abreast(std::span<const float> rows, std::size_t first, std::size_t count, 
   }
 }
 
+// NaN stays.
+double held(double off, double reach) { return off < -reach ? -reach : off > reach ? reach : off; }
+
+// Infinities are as far as a number can be.
+float held_in_sample(float x) { return x < -kSampleMax ? -kSampleMax : x > kSampleMax ? kSampleMax : x; }
+
 std::vector<float> rounded(std::span<const double> rows) {
   std::vector<float> out(rows.size());
   std::transform(rows.begin(), rows.end(), out.begin(), [](double x) { return static_cast<float>(x); });
@@ -40,13 +46,15 @@ std::vector<float> rounded(std::span<const double> rows) {
 
 Result<Mahalanobis> Mahalanobis::make(Parts parts) {
   const std::size_t inputs = parts.mean.size();
-  if (inputs == 0 || inputs > kInputsMax || parts.precision.size() != inputs * inputs) {
+  if (inputs == 0 || inputs > kInputsMax || parts.reach.size() != inputs ||
+      parts.precision.size() != inputs * inputs) {
     return Error{Errc::corrupt, "Mahalanobis distance: a mean of " + std::to_string(inputs) +
                                     " columns and a matrix of " + std::to_string(parts.precision.size()) +
                                     " numbers"};
   }
   const auto fine = [](double number) { return std::abs(number) <= kNumberMax; };
   if (!std::all_of(parts.mean.begin(), parts.mean.end(), fine) ||
+      !std::all_of(parts.reach.begin(), parts.reach.end(), [&](double x) { return x >= 0 && fine(x); }) ||
       !std::all_of(parts.precision.begin(), parts.precision.end(), fine))
     return Error{Errc::corrupt, "Mahalanobis distance: a number that is none, or too large"};
   return Mahalanobis(std::move(parts));
@@ -55,6 +63,7 @@ Result<Mahalanobis> Mahalanobis::make(Parts parts) {
 Result<Mahalanobis> Mahalanobis::load(internal::FileReader& in) {
   Parts parts;
   parts.mean = in.reals();
+  parts.reach = in.reals();
   parts.precision = in.array<double>();
   if (!in.ok()) return in.error();
   auto made = make(std::move(parts));
@@ -65,6 +74,7 @@ Result<Mahalanobis> Mahalanobis::load(internal::FileReader& in) {
 void Mahalanobis::save(internal::FileWriter& out) const {
   out.tag(internal::ModelTag::mahalanobis);
   out.reals(parts_.mean);
+  out.reals(parts_.reach);
   out.array(parts_.precision);
 }
 
@@ -75,7 +85,10 @@ void Mahalanobis::score(std::span<const float> rows, std::size_t count, std::spa
   for (std::size_t first = 0; first < count; first += kAbreast) {
     abreast(rows, first, count, inputs, off);
     for (std::size_t i = 0; i < inputs; ++i) {
-      for (std::size_t lane = 0; lane < kAbreast; ++lane) off[i * kAbreast + lane] -= parts_.mean[i];
+      for (std::size_t lane = 0; lane < kAbreast; ++lane) {
+        double& own = off[i * kAbreast + lane];
+        own = held(own - parts_.mean[i], parts_.reach[i]);
+      }
     }
     double sums[kAbreast] = {};
     for (std::size_t i = 0; i < inputs; ++i) {
@@ -100,7 +113,7 @@ void Mahalanobis::shares(std::span<const float> rows, std::size_t count, std::sp
   std::vector<double> off(inputs);
   for (std::size_t row = 0; row < count; ++row) {
     for (std::size_t i = 0; i < inputs; ++i)
-      off[i] = static_cast<double>(rows[row * inputs + i]) - parts_.mean[i];
+      off[i] = held(static_cast<double>(rows[row * inputs + i]) - parts_.mean[i], parts_.reach[i]);
     for (std::size_t i = 0; i < inputs; ++i) {
       double sum = 0;
       for (std::size_t j = 0; j < inputs; ++j)
@@ -161,6 +174,7 @@ void Neighbours::find(std::span<const float> rows, std::size_t count, std::span<
   std::vector<Found> nearest(kAbreast * k);  // of each row, ascending
   for (std::size_t first = 0; first < count; first += kAbreast) {
     abreast(rows, first, count, inputs, columns);
+    for (float& value : columns) value = held_in_sample(value);
     std::fill(nearest.begin(), nearest.end(), Found{std::numeric_limits<float>::infinity(), 0});
     bool is_number[kAbreast];
     std::fill_n(is_number, kAbreast, true);
@@ -206,7 +220,7 @@ void Neighbours::shares(std::span<const float> rows, std::size_t count, std::spa
   for (std::size_t row = 0; row < count; ++row) {
     const double distance = std::sqrt(static_cast<double>(found[row].square));
     for (std::size_t i = 0; i < inputs; ++i) {
-      const double off = static_cast<double>(rows[row * inputs + i]) -
+      const double off = static_cast<double>(held_in_sample(rows[row * inputs + i])) -
                          static_cast<double>(parts_.sample[found[row].which * inputs + i]);
       out[row * inputs + i] = distance > 0 ? off * off / distance : 0;
     }

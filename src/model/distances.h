@@ -16,18 +16,18 @@
 // missing stands in front, in a Pipeline; a row with a NaN has no score.
 namespace nidus::model {
 
-// The squared Mahalanobis distance d' P d, where d is the row minus the mean and P the inverse of the
-// covariance. Computed in double; what rounding leaves below 0 is 0.
+// The squared Mahalanobis distance d' P d, where d is the row minus the mean, each column held within its
+// reach, so that no value alone swamps the others, and P the inverse of the covariance. Computed in double;
+// what rounding leaves below 0 is 0.
 class Mahalanobis final : public Model, public ColumnShares {
  public:
   static constexpr std::size_t kInputsMax = 2048;
   struct Parts {
-    std::vector<double> mean;
-    Array<double>
-        precision;  // P, row-major; of its lower triangle with the diagonal nothing else is looked at
+    std::vector<double> mean, reach;
+    Array<double> precision;  // P, row-major, of which the lower triangle with the diagonal is looked at
   };
 
-  // Errc::corrupt for lengths that do not fit, or numbers beyond 1e100.
+  // Errc::corrupt for lengths that do not fit, a reach below 0, or numbers beyond 1e100.
   static Result<Mahalanobis> make(Parts parts);
   static Result<Mahalanobis> load(internal::FileReader& in);
 

@@ -7,12 +7,16 @@ namespace nidus::model::internal {
 namespace {
 
 // Carries contributions and the base behind them, which add up to `sum`, through a function: they add up to
-// its value `at_sum` then, and the base is its value `at_base`.
+// its value `at_sum` then, and the base is its value `at_base`. Where they cancel each other out but for
+// rounding, none of them is to blame, and the base has it all.
 void carry_through(std::span<double> parts, double sum, double at_sum, double at_base) {
+  double size = 0;
+  for (const double part : parts) size += std::abs(part);
   const double way = sum - parts.back();
-  const double slope = std::abs(way) > 1e-300 ? (at_sum - at_base) / way : 0;
+  const bool told = std::abs(way) > 1e-9 * size;
+  const double slope = told ? (at_sum - at_base) / way : 0;
   for (double& part : parts.first(parts.size() - 1)) part *= slope;
-  parts.back() = at_base;
+  parts.back() = told ? at_base : at_sum;
 }
 
 double total(std::span<const double> parts) {
