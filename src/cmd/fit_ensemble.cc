@@ -72,18 +72,24 @@ Result<Shares> divide(const Lesson& lesson) {
   shares.validation = kScaleShare;
   shares.test = 0;
   shares.seed = lesson.given.seed;
-  const auto parts = lesson.groups.empty()
-                         ? data::stratified_split(lesson.training.labels, shares)
-                         : data::grouped_split(lesson.training.labels, lesson.groups, shares);
-  if (!parts) return parts.error();
+  const auto by_rows = [&] { return data::stratified_split(lesson.training.labels, shares); };
+  auto parts =
+      lesson.groups.empty() ? by_rows() : data::grouped_split(lesson.training.labels, lesson.groups, shares);
+  if (!parts) return std::move(parts).error();
+  const auto has_benign = [&](const std::vector<std::size_t>& rows) {
+    return std::any_of(rows.begin(), rows.end(), [&](auto row) { return lesson.training.labels[row] == 0; });
+  };
+  if (!lesson.groups.empty() && !(has_benign(parts->train) && has_benign(parts->validation))) {
+    say("too few groups to keep whole ones aside for the members' scales: rows are drawn one by one");
+    parts = by_rows();
+    if (!parts) return std::move(parts).error();
+  }
   Shares out{learn::take(lesson.training, parts->train), learn::take(lesson.training, parts->validation), {}};
   for (const auto row : parts->train) {
     if (!lesson.groups.empty()) out.groups.push_back(lesson.groups[row]);
   }
-  const auto learnt_from = out.members.class_counts(), scaled_by = out.scale.class_counts();
-  if (learnt_from[0] == 0 || scaled_by[0] == 0)
-    return Error{Errc::invalid,
-                 "too few benign rows or groups to keep a fifth aside for the members' scales"};
+  if (!has_benign(parts->train) || !has_benign(parts->validation))
+    return Error{Errc::invalid, "too few benign rows to keep a fifth aside for the members' scales"};
   return out;
 }
 
