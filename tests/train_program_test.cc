@@ -318,11 +318,11 @@ TEST_F(TrainTest, DetectorsOfBenignRowsNeedNoAttacks) {
     Outcome outcome = train(on_a_line(600, 0).csv(), "--model " + model);
     EXPECT_EQ(outcome.status, 0) << model << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr("180 benign validation rows"));
-    EXPECT_THAT(text("made/detector.json"), HasSubstr("\"kind\": \"anomaly\""))
-        << text("made/detector.json").substr(0, 300);
+    EXPECT_THAT(text("made/detector.json").substr(0, 300), HasSubstr("\"kind\": \"anomaly\""));
     const Outcome judged = nidus("detect test.csv --detector made --format csv --explain");
     EXPECT_EQ(judged.status, 0) << model << judged.err;
-    EXPECT_THAT(judged.out, HasSubstr("anomaly")) << model;
+    // Cuts between the ends of what was seen do not tell what lies beyond.
+    EXPECT_EQ(judged.out.find(",anomaly,") != std::string::npos, model != "isolation-forest") << model;
     // What was said without attacks is said with them: they are not learnt from.
     const std::string bytes = text("made/model-1.nidus");
     outcome = train(on_a_line(600, 40).csv(), "--model " + model);

@@ -139,7 +139,16 @@ Result<Material> material_of_tables(const TrainArguments& given) {
   auto rows = labels_of_table(*inputs, given.labels, Part::training);
   if (!rows) return std::move(rows).error();
   // Texts that only rows held out have are no part of it.
-  auto schema = learn::learn_schema(*table, kept, rows->table_rows);
+  // Nor of attacks, where nothing is to be known of those.
+  std::vector<std::size_t> learnt_from = rows->table_rows;
+  if (given.is_of_benign_rows()) {
+    std::vector<std::size_t> benign;
+    for (std::size_t row = 0; row < rows->rows(); ++row) {
+      if (rows->label_names[rows->labels[row]] == "benign") benign.push_back(rows->table_rows[row]);
+    }
+    learnt_from = std::move(benign);
+  }
+  auto schema = learn::learn_schema(*table, kept, learnt_from);
   if (!schema) return std::move(schema).error();
   Material out;
   out.schema = std::move(*schema);

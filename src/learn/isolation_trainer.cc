@@ -114,7 +114,11 @@ class IsolationGrower {
     draw_rows(random, training_.rows(), samples_, rows_);
     for (std::size_t i = 0; i < samples_; ++i) {
       const float* const row = training_.values.data() + rows_[i] * inputs;
-      for (std::size_t input = 0; input < inputs; ++input) values_[input * samples_ + i] = row[input];
+      // Infinities count as the largest numbers, between which a place can be drawn; NaN stays.
+      for (std::size_t input = 0; input < inputs; ++input)
+        values_[input * samples_ + i] = row[input] > kHighest    ? kHighest
+                                        : row[input] < -kHighest ? -kHighest
+                                                                 : row[input];
     }
     order_.resize(samples_);
     std::iota(order_.begin(), order_.end(), std::uint16_t{0});
@@ -137,9 +141,6 @@ class IsolationGrower {
         low = value < low ? value : low;
         high = value > high ? value : high;
       }
-      // Infinities count as the largest numbers, between which a place can be drawn.
-      low = std::max(low, -kHighest);
-      high = std::min(high, kHighest);
       const bool present = missing < node.end - node.begin;
       if (present && low < high) {
         const double wide =

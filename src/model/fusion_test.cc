@@ -134,13 +134,12 @@ TEST(Fusion, ClassesShareTheScoreAndAnomaliesGetTheRest) {
     for (std::size_t k = 0; k < 4; ++k) sum += plain[i * 4 + k];
     EXPECT_NEAR(sum, 1, 1e-12);
     for (std::size_t k = 1; k < 4; ++k)
-      EXPECT_NEAR(plain[i * 4 + k], attack * own[i * 4 + k] / (1 - own[i * 4]), 1e-9);
+      EXPECT_NEAR(plain[i * 4 + k], attack * own[i * 4 + k] / (1 - own[i * 4]), 1e-6);  // shares are floats
     const bool fires = 1 - own[i * 4] >= 0.7;
     anomalies += fires ? 0 : 1;
     EXPECT_EQ(named[i * 5 + 4], fires ? 0 : 1 - named[i * 5]);
     for (std::size_t k = 0; k < 4; ++k) {
-      if (k == 0 || fires) EXPECT_EQ(named[i * 5 + k], plain[i * 4 + k]);
-      if (k != 0 && !fires) EXPECT_EQ(named[i * 5 + k], 0);
+      EXPECT_EQ(named[i * 5 + k], k == 0 || fires ? plain[i * 4 + k] : 0);
     }
   }
   EXPECT_GT(anomalies, 50u);
@@ -197,7 +196,7 @@ TEST(Fusion, ReasonsAddUp) {
     const auto scores = attack_scores(*model, rows, 60);
     for (std::size_t i = 0; i < 60; ++i)
       EXPECT_NEAR(contributions[3 * i] + contributions[3 * i + 1] + contributions[3 * i + 2], scores[i],
-                  1e-9 * (1 + scores[i]))
+                  1e-7 * (1 + scores[i]))
           << model->describe();
     // Any weighted sum of the outputs.
     std::vector<double> weights(model->outputs());
@@ -208,7 +207,7 @@ TEST(Fusion, ReasonsAddUp) {
       double expected = 0;
       for (std::size_t k = 0; k < weights.size(); ++k) expected += weights[k] * all[i * weights.size() + k];
       EXPECT_NEAR(contributions[3 * i] + contributions[3 * i + 1] + contributions[3 * i + 2], expected,
-                  1e-9 * (1 + std::abs(expected)))
+                  1e-7 * (1 + std::abs(expected)))
           << model->describe();
     }
   }
