@@ -230,6 +230,12 @@ class TimeText {
   std::string_view text_;
 };
 
+// By its size seconds, milli-, micro- or nanoseconds.
+double time_of(double number) {
+  const double size = std::abs(number);
+  return number / (size < 1e11 ? 1 : size < 1e14 ? 1e3 : size < 1e17 ? 1e6 : 1e9);
+}
+
 double time_of(std::string_view text) {
   const double kNone = std::numeric_limits<double>::quiet_NaN();
   TimeText in(text);
@@ -282,15 +288,16 @@ double time_of(std::string_view text) {
 std::vector<double> times_of(const Column& column) {
   std::vector<double> times(column.size(), std::numeric_limits<double>::quiet_NaN());
   if (column.kind == Kind::numeric) {
-    for (std::size_t row = 0; row < times.size(); ++row) {
-      const double value = column.numbers[row], size = std::abs(value);
-      times[row] = value / (size < 1e11 ? 1 : size < 1e14 ? 1e3 : size < 1e17 ? 1e6 : 1e9);
-    }
+    for (std::size_t row = 0; row < times.size(); ++row) times[row] = time_of(column.numbers[row]);
     return times;
   }
   std::vector<double> by_code;
   by_code.reserve(column.vocabulary.size());
-  for (const auto& text : column.vocabulary) by_code.push_back(time_of(text));
+  for (const auto& text : column.vocabulary) {
+    // A column that holds a word somewhere holds its numbers as texts.
+    const auto number = parse_number(text);
+    by_code.push_back(number ? time_of(*number) : time_of(text));
+  }
   for (std::size_t row = 0; row < times.size(); ++row) {
     if (column.codes[row] != kMissing) times[row] = by_code[column.codes[row]];
   }

@@ -49,8 +49,9 @@ std::vector<std::uint32_t> equal_rows(const Table& table, std::span<const std::s
 std::vector<std::size_t> distinct_rows(const Table& table, std::span<const std::size_t> columns);
 
 // When each row was, in seconds since 1970, NaN where that cannot be read. Numbers are seconds, or by their
-// size milli-, micro- or nanoseconds; texts are "2017-07-07 11:59:50.315195" with a blank or T between, or
-// day first, "7/7/2017 3:30:01 PM" with or without seconds and AM or PM. Without a zone it is taken for UTC.
+// size milli-, micro- or nanoseconds, also as texts; other texts are "2017-07-07 11:59:50.315195" with a
+// blank or T between, or day first, "7/7/2017 3:30:01 PM" with or without seconds and AM or PM. Without a
+// zone it is taken for UTC.
 std::vector<double> times_of(const Column& column);
 
 // Groups by the day on which each row was: "2017-07-07", in UTC. kMissing where the time is not known.

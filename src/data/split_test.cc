@@ -141,6 +141,8 @@ TEST(Times, AreReadAsDataSetsWriteThem) {
                                    testing::IsNan(), testing::IsNan(), 1499428800));
   EXPECT_THAT(times_of(Column::numeric("ts", {1499428790.5, 1499428790500, 1499428790500000, 20.25})),
               testing::ElementsAre(1499428790.5, 1499428790.5, 1499428790.5, 20.25));
+  EXPECT_THAT(times_of(Column::text("ts", std::vector<std::string>{"1499428790.5", "soon", "1499428790500"})),
+              testing::ElementsAre(1499428790.5, testing::IsNan(), 1499428790.5));
 }
 
 TEST(Times, FallOnDays) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -107,6 +108,42 @@ Result<std::shared_ptr<const model::Model>> parse_member(std::span<const std::by
   return model;
 }
 
+// From which probability on each label is credible: the p-value of a row, (1 + those of the label's rows that
+// are not above it) / (rows + 1), is then above alpha. A label of too few rows could never be ruled out, and
+// would make every row a known one; it is credible only where it is the most likely.
+std::vector<double> least_credible(const Manifest::Unknown& unknown) {
+  std::vector<double> out;
+  if (!(unknown.alpha > 0)) return out;
+  for (const auto& label : unknown.labels) {
+    const double rows = static_cast<double>(label.rows),
+                 kept = static_cast<double>(label.probabilities.size());
+    // So many of the label's rows must not be above.
+    const double needed = std::floor(unknown.alpha * (rows + 1) * (1 + 1e-12));
+    if (needed < 1 || kept == 0) {
+      out.push_back(std::numeric_limits<double>::infinity());
+      continue;
+    }
+    const auto rank = static_cast<std::size_t>(std::min(std::ceil(needed * kept / rows), kept)) - 1;
+    out.push_back(label.probabilities[rank]);
+  }
+  return out;
+}
+
+// `scores`: of one row, one with two labels, else one for each.
+bool is_unknown(std::span<const double> credible_from, std::span<const double> scores) {
+  const std::size_t labels = credible_from.size();
+  const auto probability = [&](std::size_t label) {
+    if (scores.size() > 1) return scores[label];
+    return label == 0 ? 1 - scores[0] : scores[0];
+  };
+  std::size_t likeliest = 0;
+  for (std::size_t label = 0; label < labels; ++label) {
+    if (probability(label) >= credible_from[label]) return false;
+    if (probability(label) > probability(likeliest)) likeliest = label;
+  }
+  return credible_from[likeliest] != std::numeric_limits<double>::infinity();
+}
+
 // The golden rows still get the scores that they should.
 Result<void> check_golden(const Detector& detector) {
   const Manifest& m = detector.manifest();
@@ -129,6 +166,7 @@ struct Detector::Parts {
   Manifest manifest;
   std::shared_ptr<const model::Model> model;  // of all members together
   std::vector<std::shared_ptr<const model::Model>> members;
+  std::vector<double> credible_from;  // by label: the least probability at which it is credible; or empty
 };
 
 Detector::Detector(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)) {}
@@ -151,11 +189,14 @@ Result<Detector> Detector::make(Manifest manifest, std::vector<std::shared_ptr<c
     return Error{Errc::invalid, "a detector needs one model for each of its members"};
   }
   if (manifest.labels.size() < 2) return Error{Errc::invalid, "a detector needs at least two labels"};
+  if (manifest.unknown.alpha > 0 && manifest.unknown.labels.size() != manifest.labels.size())
+    return Error{Errc::invalid, "what is unknown is told by all labels or by none"};
   auto model = combine(manifest, members);
   if (!model) return std::move(model).error();
   if (manifest.meter) manifest.meter = meter_for(manifest.schema, *manifest.meter);
-  return Detector(
-      std::make_shared<const Parts>(Parts{std::move(manifest), std::move(*model), std::move(members)}));
+  std::vector<double> credible_from = least_credible(manifest.unknown);
+  return Detector(std::make_shared<const Parts>(
+      Parts{std::move(manifest), std::move(*model), std::move(members), std::move(credible_from)}));
 }
 
 Result<Detector> Detector::load(const fs::path& folder) {
@@ -280,6 +321,10 @@ void Detector::judge_rows(std::span<const Number> rows, std::size_t count,
 void Detector::decide(std::span<const double> scores, std::size_t count, std::span<Verdict> verdicts) const {
   const std::size_t width = model().outputs();
   CHECK(scores.size() >= count * width && verdicts.size() >= count);
+  if (!parts_->credible_from.empty()) {
+    for (std::size_t i = 0; i < count; ++i)
+      verdicts[i].is_unknown = is_unknown(parts_->credible_from, scores.subspan(i * width, width));
+  }
   const double threshold = manifest().threshold.value;
   const bool most_likely = manifest().threshold.rule == Manifest::Threshold::Rule::most_likely;
   for (std::size_t i = 0; i < count; ++i) {

@@ -21,6 +21,7 @@ struct Verdict {
   std::uint32_t label = 0;  // into Manifest::labels; 0 is benign
   double label_score = 0;   // with several classes: of that label; else as `score`
   double score = 0;         // the attack score, on the model's scale
+  bool is_unknown = false;  // no label is credible: Manifest::Unknown. The label above is the nearest one
 
   bool is_attack() const { return label != 0; }
   // Whether the model could say anything.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <limits>
 
 #include "base/file.h"
@@ -45,6 +46,16 @@ TEST_F(DetectorTest, WhatWasSavedIsLoadedAgain) {
   manifest.figures["validation"] = R"({"roc_auc":0.5})";
   manifest.reference_levels = {0, 0.5, 1};
   manifest.reference = {{1, 2, 3}, {}};
+  auto& baseline = manifest.baseline;
+  baseline.of = "rows of a test";
+  baseline.rows = 40;
+  baseline.columns = {{{1, std::numeric_limits<double>::infinity()}, {0.5, 0.25, 0.125}, 0.125},
+                      {{}, {1}, 0}};
+  baseline.scores_of = "other rows";
+  baseline.scores = 8;
+  baseline.score = {{0.5}, {0.25, 0.75}, 0};
+  baseline.score_quantiles = {0, 0.5, 1};
+  manifest.calibration = {"isotonic", "rows kept for it", 100, 30};
   manifest.golden = {
       {{1, 5}, 0, ""},
       {{std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}, 0, ""}};
@@ -61,6 +72,14 @@ TEST_F(DetectorTest, WhatWasSavedIsLoadedAgain) {
   EXPECT_EQ(back.trained_on.rows, manifest.trained_on.rows);
   EXPECT_EQ(back.figures, manifest.figures);
   EXPECT_EQ(back.reference, manifest.reference);
+  ASSERT_EQ(back.baseline.columns.size(), 2u);
+  EXPECT_EQ(back.baseline.columns[0].edges, baseline.columns[0].edges);
+  EXPECT_EQ(back.baseline.columns[0].shares, baseline.columns[0].shares);
+  EXPECT_EQ(back.baseline.columns[0].missing, 0.125);
+  EXPECT_EQ(back.baseline.score.shares, baseline.score.shares);
+  EXPECT_EQ(back.baseline.score_quantiles, baseline.score_quantiles);
+  EXPECT_EQ(back.calibration.method, "isotonic");
+  EXPECT_EQ(back.calibration.attacks, 30u);
   ASSERT_EQ(back.golden.size(), 2u);
   EXPECT_TRUE(std::isnan(back.golden[1].row[0]));
   EXPECT_TRUE(std::isinf(back.golden[1].row[1]));
@@ -219,6 +238,77 @@ TEST_F(DetectorTest, EveryFaultOfTheManifestNamesItsField) {
     EXPECT_THAT(said, HasSubstr(c.said));
     EXPECT_THAT(said, HasSubstr(folder_.string()));
   }
+}
+
+TEST_F(DetectorTest, FaultsOfTheBaselineAndOfWhatIsUnknownNameTheirField) {
+  Manifest good = binary_manifest();
+  good.members = {{"a.nidus", std::string(64, 'a'), 1}};
+  good.reference_levels = {0, 1};
+  good.reference = {{1, 2}, {3, 4}};
+  good.baseline.of = "a test";
+  good.baseline.rows = 10;
+  good.baseline.columns = {{{1, 2}, {0.5, 0.25, 0.25}, 0}, {{3}, {0.5, 0.5}, 0}};
+  good.unknown = {0.1, "a test", {{20, {0.25, 0.75}}, {0, {}}}};
+  ASSERT_TRUE(parse_manifest(to_json(good))) << parse_manifest(to_json(good)).error().message;
+  struct Case {
+    std::function<void(Manifest&)> spoil;
+    const char* said;
+  };
+  for (const Case& c : {
+           Case{[](Manifest& m) {
+                  m.baseline.columns[0].edges = {2, 2};
+                },
+                "histograms[0].edges: do not ascend"},
+           Case{[](Manifest& m) { m.baseline.columns[0].shares.pop_back(); },
+                "histograms[0].shares: 2 of them"},
+           Case{[](Manifest& m) { m.baseline.columns[1].shares[0] = 1.5; }, "a share lies between 0 and 1"},
+           Case{[](Manifest& m) { m.baseline.columns.pop_back(); }, "reference.histograms: 1 for 2 columns"},
+           Case{[](Manifest& m) { m.unknown.alpha = 1; }, "unknown.alpha"},
+           Case{[](Manifest& m) { m.unknown.labels.pop_back(); }, "unknown.labels: 1 for 2 labels"},
+           Case{[](Manifest& m) {
+                  m.unknown.labels[0].probabilities = {0.9, 0.1};
+                },
+                "probabilities: not ascending"},
+           Case{[](Manifest& m) { m.unknown.labels[1].probabilities = {0.5}; }, "1 probabilities of 0 rows"},
+       }) {
+    Manifest bad = good;
+    c.spoil(bad);
+    const auto parsed = parse_manifest(to_json(bad));
+    ASSERT_FALSE(parsed) << c.said;
+    EXPECT_THAT(parsed.error().message, HasSubstr(c.said));
+  }
+}
+
+TEST_F(DetectorTest, ARowForWhichNoLabelIsCredibleIsUnknown) {
+  // Rows of benign had a probability of 0.6 and more, but for one in twenty; those of dos 0.75. Of scans
+  // there were too few to say anything.
+  Manifest manifest = classes_manifest(0.5);
+  manifest.unknown.alpha = 0.1;
+  manifest.unknown.labels.resize(3);
+  auto &benign = manifest.unknown.labels[0], &dos = manifest.unknown.labels[1],
+       &scan = manifest.unknown.labels[2];
+  benign.rows = dos.rows = 20;
+  benign.probabilities.assign(20, 0.6);
+  benign.probabilities[0] = 0.1;
+  dos.probabilities.assign(20, 0.75);
+  scan = {3, {0.1, 0.9, 0.9}};
+  const auto verdict_on = [&](std::vector<float> probabilities) {
+    const auto detector = Detector::make(manifest, {classes_model(probabilities, {0, 0, 1})});
+    EXPECT_TRUE(detector);
+    Verdict verdict;
+    const std::vector<float> row = {1, 0};
+    detector->judge(row, 1, std::span(&verdict, 1));
+    return verdict;
+  };
+  EXPECT_FALSE(verdict_on({0.65F, 0.3F, 0.05F}).is_unknown);
+  EXPECT_TRUE(verdict_on({0.55F, 0.4F, 0.05F}).is_unknown);
+  EXPECT_TRUE(verdict_on({0.3F, 0.65F, 0.05F}).is_unknown);
+  EXPECT_EQ(verdict_on({0.3F, 0.65F, 0.05F}).label, 1u);  // the nearest
+  EXPECT_FALSE(verdict_on({0.2F, 0.8F, 0}).is_unknown);
+  // What cannot be ruled out is credible where it is the most likely, and only there.
+  EXPECT_FALSE(verdict_on({0.2F, 0.2F, 0.6F}).is_unknown);
+  manifest.unknown.labels.pop_back();
+  EXPECT_FALSE(Detector::make(manifest, {classes_model({1, 0, 0}, {0, 0, 1})}));
 }
 
 TEST_F(DetectorTest, HostileManifestsAreBounded) {

@@ -5,147 +5,25 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/text.h"
+#include "detect/internal/manifest_reader.h"
 
 namespace nidus::detect {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using internal::Json;
+using internal::number_json;
+using Reader = internal::ManifestReader;
 
 constexpr std::int64_t kFormat = 1;
-
-// Reads fields and remembers the first thing that is wrong, by its path.
-class Reader {
- public:
-  bool ok() const { return problem_.empty(); }
-  Error error() const { return {code_, problem_}; }
-
-  void fail(const std::string& path, const std::string& what, Errc code = Errc::corrupt) {
-    if (!ok()) return;
-    problem_ = path + ": " + what;
-    code_ = code;
-  }
-
-  // The field, or null when it is not there or of the wrong type.
-  const Json* get(const Json& object, const std::string& path, const char* field, Json::value_t type,
-                  bool required = true) {
-    if (!ok() || !object.is_object()) return nullptr;
-    const auto found = object.find(field);
-    if (found == object.end()) {
-      if (required) fail(join(path, field), "is missing");
-      return nullptr;
-    }
-    const bool right = type == Json::value_t::number_float ? found->is_number() : found->type() == type;
-    if (!right) {
-      fail(join(path, field), fmt::format("expected {}, found {}", type_name(type), found->type_name()));
-      return nullptr;
-    }
-    return &*found;
-  }
-
-  std::string text(const Json& object, const std::string& path, const char* field, bool required = true) {
-    const Json* value = get(object, path, field, Json::value_t::string, required);
-    return value == nullptr ? std::string() : value->get<std::string>();
-  }
-
-  double number(const Json& object, const std::string& path, const char* field, bool required = true) {
-    const Json* value = get(object, path, field, Json::value_t::number_float, required);
-    return value == nullptr ? 0 : value->get<double>();
-  }
-
-  std::uint64_t whole(const Json& object, const std::string& path, const char* field, bool required = true) {
-    const Json* value = get(object, path, field, Json::value_t::number_float, required);
-    if (value == nullptr) return 0;
-    if (value->is_number_unsigned()) return value->get<std::uint64_t>();
-    fail(join(path, field), "expected a whole number that is not negative");
-    return 0;
-  }
-
-  bool truth(const Json& object, const std::string& path, const char* field) {
-    const Json* value = get(object, path, field, Json::value_t::boolean, false);
-    return value != nullptr && value->get<bool>();
-  }
-
-  // Calls read(element, path) for each element of an array.
-  template <class Read>
-  void each(const Json& object, const std::string& path, const char* field, std::size_t most, bool required,
-            Read&& read) {
-    const Json* list = get(object, path, field, Json::value_t::array, required);
-    if (list == nullptr) return;
-    if (list->size() > most) {
-      fail(join(path, field), fmt::format("{} entries, at most {} are read", list->size(), most),
-           Errc::exhausted);
-      return;
-    }
-    for (std::size_t i = 0; i < list->size() && ok(); ++i) {
-      read((*list)[i], fmt::format("{}[{}]", join(path, field), i));
-    }
-  }
-
-  std::vector<std::string> texts(const Json& object, const std::string& path, const char* field,
-                                 std::size_t most, bool required = true) {
-    std::vector<std::string> out;
-    each(object, path, field, most, required, [&](const Json& entry, const std::string& where) {
-      if (!entry.is_string()) return fail(where, "expected a text");
-      out.push_back(entry.get<std::string>());
-    });
-    return out;
-  }
-
-  // Numbers, null for NaN, "inf" and "-inf".
-  std::vector<double> numbers(const Json& list, const std::string& where, std::size_t most) {
-    std::vector<double> out;
-    if (!list.is_array() || list.size() > most) {
-      fail(where, fmt::format("expected a list of at most {} numbers", most));
-      return out;
-    }
-    for (const Json& entry : list) {
-      if (entry.is_number()) {
-        out.push_back(entry.get<double>());
-      } else if (entry.is_null()) {
-        out.push_back(std::numeric_limits<double>::quiet_NaN());
-      } else if (entry == "inf" || entry == "-inf") {
-        out.push_back(entry == "inf" ? std::numeric_limits<double>::infinity()
-                                     : -std::numeric_limits<double>::infinity());
-      } else {
-        fail(where, "expected numbers");
-        return out;
-      }
-    }
-    return out;
-  }
-
-  static std::string join(const std::string& path, const char* field) {
-    return path.empty() ? field : path + "." + field;
-  }
-
- private:
-  static std::string_view type_name(Json::value_t type) {
-    if (type == Json::value_t::number_float) return "a number";
-    if (type == Json::value_t::string) return "a text";
-    if (type == Json::value_t::array) return "a list";
-    if (type == Json::value_t::boolean) return "true or false";
-    return "an object";
-  }
-
-  std::string problem_;
-  Errc code_ = Errc::corrupt;
-};
 
 // What is beyond a float is an infinity, as a model would see it.
 float to_float(double value) {
   constexpr double kMax = std::numeric_limits<float>::max();
   if (std::abs(value) > kMax) value = std::copysign(std::numeric_limits<double>::infinity(), value);
   return static_cast<float>(value);
-}
-
-Json number_json(double value) {
-  if (std::isnan(value)) return nullptr;
-  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  return value;
 }
 
 Json meter_json(const Manifest& manifest) {
@@ -338,6 +216,13 @@ std::string to_json(const Manifest& m) {
   threshold["realised_rate"] = m.threshold.realised_rate;
   threshold["benign_rows"] = m.threshold.benign_rows;
   threshold["resolvable"] = m.threshold.resolvable;
+  if (!m.calibration.method.empty()) {
+    out["calibration"] = {{"method", m.calibration.method},
+                          {"fitted_on", m.calibration.fitted_on},
+                          {"rows", m.calibration.rows},
+                          {"attacks", m.calibration.attacks}};
+  }
+  internal::write_unknown(m, out);
   if (m.meter) out["meter"] = meter_json(m);
   out["members"] = Json::array();
   for (const auto& member : m.members) {
@@ -361,6 +246,7 @@ std::string to_json(const Manifest& m) {
     for (const double value : column) list.push_back(number_json(value));
     reference["quantiles"].push_back(std::move(list));
   }
+  internal::write_baseline(m, reference);
   out["golden"] = Json::array();
   for (const auto& golden : m.golden) {
     Json row = Json::array();
@@ -442,6 +328,13 @@ Result<Manifest> parse_manifest(std::string_view text) {
     m.threshold.benign_rows = in.whole(*threshold, "threshold", "benign_rows", false);
     m.threshold.resolvable = in.truth(*threshold, "threshold", "resolvable");
   }
+  if (const Json* calibration = in.get(json, "", "calibration", Json::value_t::object, false)) {
+    m.calibration.method = in.text(*calibration, "calibration", "method");
+    m.calibration.fitted_on = in.text(*calibration, "calibration", "fitted_on", false);
+    m.calibration.rows = in.whole(*calibration, "calibration", "rows", false);
+    m.calibration.attacks = in.whole(*calibration, "calibration", "attacks", false);
+  }
+  internal::read_unknown(in, json, m);
   read_meter(in, json, m);
   read_members(in, json, m);
   if (const Json* trained = in.get(json, "", "trained_on", Json::value_t::object, false)) {
@@ -472,6 +365,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
       in.fail("reference.quantiles",
               fmt::format("{} lists for {} columns", m.reference.size(), m.schema.size()));
     }
+    internal::read_baseline(in, *reference, m);
   }
   read_golden(in, json, m);
   if (!in.ok()) return in.error();

@@ -68,6 +68,31 @@ struct Manifest {
   };
   Threshold threshold;
 
+  // Whether the attack score is a probability: by which curve it was made one, of which rows. On other
+  // traffic, or with another share of attacks, it is one no longer.
+  struct Calibration {
+    std::string method;     // "isotonic", "platt", "prior"; empty: it is none
+    std::string fitted_on;  // "validation rows kept for it", "labelled rows of the site"
+    std::uint64_t rows = 0, attacks = 0;
+  };
+  Calibration calibration;
+
+  // When the detector says that it does not know (split conformal prediction, class by class: Vovk 2012). A
+  // label is credible for a row if the probability that the model gives to it is not lower than for all but
+  // `alpha` of the rows kept aside that have this label; a row for which none is credible is unknown.
+  struct Unknown {
+    static constexpr std::size_t kRanksMax = 1024;
+    double alpha = 0;     // 0: it always knows
+    std::string rows_of;  // "validation rows kept for it"
+    struct OfLabel {
+      std::uint64_t rows = 0;
+      // The probability of the label in these rows, ascending: all of them, or evenly spaced ranks of them.
+      std::vector<double> probabilities;
+    };
+    std::vector<OfLabel> labels;  // one for each, if there is an alpha
+  };
+  Unknown unknown;
+
   // What it learnt from. Rows are those it was fitted on.
   struct TrainedOn {
     std::vector<std::string> sources;
@@ -85,6 +110,29 @@ struct Manifest {
   // missing values do not count. Empty for a categorical column.
   std::vector<double> reference_levels;
   std::vector<std::vector<double>> reference;
+
+  // The same rows as histograms, by which drift is measured, and how the scores of benign rows were spread
+  // that the models had not learnt from. Detectors of before 0.1 and imported ones have none.
+  struct Histogram {
+    // The shares of all rows, by where their value lies: (-inf, edges[0]], (edges[0], edges[1]] …, above the
+    // last edge. Of a category there are no edges, and a share for each text of the vocabulary.
+    std::vector<double> edges;
+    std::vector<double> shares;
+    double missing = 0;  // the share of rows without a value; with the others it makes 1
+  };
+  struct Baseline {
+    static constexpr std::size_t kEdgesMax = 1024;
+
+    std::string of;          // "benign rows learnt from", "rows of the site"
+    std::uint64_t rows = 0;  // 0: there is none
+    std::vector<Histogram> columns;
+
+    std::string scores_of;  // "benign validation rows"
+    std::uint64_t scores = 0;
+    Histogram score;
+    std::vector<double> score_quantiles;  // at reference_levels
+  };
+  Baseline baseline;
 
   // Rows and the attack scores they must get, tried at every load.
   struct Golden {

@@ -120,7 +120,7 @@ struct VerdictSummary::Impl {
   Detector detector;
   SummaryOptions options;
   std::vector<LabelCount> labels;
-  std::uint64_t flows = 0, unjudged = 0;
+  std::uint64_t flows = 0, unjudged = 0, unknown = 0;
 };
 
 VerdictSummary::VerdictSummary(const Detector& detector, SummaryOptions options)
@@ -139,6 +139,7 @@ void VerdictSummary::add(const Subject& subject, const Verdict& verdict) {
     ++impl_->unjudged;
     return;
   }
+  if (verdict.is_unknown) ++impl_->unknown;
   LabelCount& label = impl_->labels[verdict.label];
   ++label.flows;
   label.packets += subject.packets_both();
@@ -272,6 +273,11 @@ std::string VerdictSummary::to_text(const SummaryStyle& style) const {
     out += fmt::format("{} flows could not be judged: they lack values, and the model cannot do without\n",
                        with_thousands(unjudged()));
   }
+  if (manifest.unknown.alpha > 0) {
+    out +=
+        fmt::format("{} flows are unknown: they resemble those of no label, and are given to the nearest\n",
+                    with_thousands(impl_->unknown));
+  }
   if (flows() == 0) return out;
   impl_->table(style, out);
   impl_->sources(style, out);
@@ -289,6 +295,7 @@ std::string VerdictSummary::to_json(std::size_t top) const {
   json.field("flows", flows());
   json.field("attacks", attacks());
   if (unjudged() != 0) json.field("unjudged", unjudged());
+  if (manifest.unknown.alpha > 0) json.field("unknown", impl_->unknown);
   json.key("labels");
   json.begin_array();
   for (const std::size_t i : impl_->order()) {

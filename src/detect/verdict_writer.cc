@@ -102,6 +102,7 @@ void VerdictWriter::header(std::string& out) const {
           "input,number,start,src_ip,src_port,dst_ip,dst_port,protocol,fwd_pkts,bwd_pkts,fwd_bytes,bwd_bytes,"
           "label,"
           "label_score,score,threshold,detector,version";
+      if (detector_.manifest().unknown.alpha > 0) out += ",unknown";
       out += options_.reasons != nullptr ? ",base,reasons\n" : "\n";
       return;
     case VerdictFormat::ndjson:
@@ -192,6 +193,7 @@ void VerdictWriter::write_csv(const Subject& s, const Verdict& v, const Explanat
   append_csv_cell(out, manifest.name);
   out += ',';
   append_csv_cell(out, manifest.version);
+  if (manifest.unknown.alpha > 0) out += v.is_unknown ? ",1" : ",0";
   if (options_.reasons != nullptr) {
     out += ',';
     if (why != nullptr) append_number(out, why->base);
@@ -222,6 +224,7 @@ void VerdictWriter::write_ndjson(const Subject& s, const Verdict& v, const Expla
   json.field("threshold", manifest.threshold.value);
   json.field("detector", manifest.name);
   json.field("version", manifest.version);
+  if (manifest.unknown.alpha > 0) json.field("unknown", v.is_unknown);
   if (why != nullptr) {
     json.key("explanation");
     options_.reasons->json(*why, json);
@@ -286,6 +289,7 @@ void VerdictWriter::write_eve(const Subject& s, const Verdict& v, const Explanat
   json.field("label_score", v.label_score);
   json.field("score", v.score);
   json.field("threshold", manifest.threshold.value);
+  if (manifest.unknown.alpha > 0) json.field("unknown", v.is_unknown);
   if (why != nullptr) {
     json.key("explanation");
     options_.reasons->json(*why, json);
