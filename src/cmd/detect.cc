@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@
 #include "detect/pipeline.h"
 #include "detect/reasons.h"
 #include "detect/record_judge.h"
+#include "detect/site_threshold.h"
 #include "detect/subject.h"
 #include "detect/summary.h"
 #include "detect/verdict_writer.h"
@@ -43,7 +45,7 @@ struct DetectArguments {
   std::string detector, output, format;
   bool fail_on_alert = false, attacks_only = false, any_profile = false, json = false, explain = false;
   std::uint64_t top = 5, threads = 0, reasons = 3, early = 0;
-  std::optional<double> threshold;
+  std::optional<double> threshold, rolling;
 
   void declare(Arguments& arguments) {
     arguments.inputs(inputs, "input",
@@ -56,6 +58,10 @@ struct DetectArguments {
     arguments.option("-o,--output", output, "Where the verdicts go; standard output if not given");
     arguments.option("--threshold", threshold,
                      "Attack from this score on, instead of the detector's own threshold", 0, 1e300);
+    arguments.option("--rolling", rolling,
+                     "Draw the line again and again on the rows that come by, so that this share of them are "
+                     "attacks; it begins with the detector's own",
+                     1e-6, 0.5);
     arguments.flag("--explain", explain, "Say which features made the score what it is");
     arguments.option("--reasons", reasons, "explain: features named for each verdict", 1000);
     arguments.option(
@@ -156,6 +162,7 @@ class Run {
       Output& output)
       : given_(given),
         detector_(detector),
+        judging_(given.rolling ? detector.with_threshold(std::numeric_limits<double>::lowest()) : detector),
         reasoner_(reasoner),
         output_(output),
         summary_(detector),
@@ -188,6 +195,10 @@ class Run {
     }
     return kFailed;
   }
+
+  // The line is drawn again and again from now on.
+  void roll(detect::RollingThreshold rolling) { rolling_.emplace(std::move(rolling)); }
+  const std::optional<detect::RollingThreshold>& rolling() const { return rolling_; }
 
   void flush() {
     if (!buffer_.empty()) output_.write(buffer_);
@@ -249,6 +260,22 @@ class Run {
     return true;
   }
 
+  // With a line that moves the model's verdicts are drafts: each has the most likely attack, and becomes
+  // benign below the line of its moment.
+  std::span<const detect::Verdict> decided(std::span<const detect::Verdict> drafts) {
+    if (!rolling_) return drafts;
+    decided_.assign(drafts.begin(), drafts.end());
+    for (auto& verdict : decided_) {
+      const double score = verdict.score;
+      if (!(score >= rolling_->value())) {
+        verdict.label = 0;
+        verdict.label_score = detector_.model().outputs() == 1 ? score : 1 - score;
+      }
+      rolling_->add(score);
+    }
+    return decided_;
+  }
+
   bool note(const detect::Subject& subject, const detect::Verdict& verdict, const detect::Explanation* why) {
     summary_.add(subject, verdict);
     if (!writer_) return true;
@@ -269,7 +296,7 @@ class Run {
       pipeline_.emplace(options);
     }
     if (!judge_) {
-      auto judge = detect::RecordJudge::make(detector_, pipeline_->workers());
+      auto judge = detect::RecordJudge::make(judging_, pipeline_->workers());
       if (!judge) return complain(judge.error());
       judge_.emplace(std::move(*judge));
     }
@@ -277,7 +304,7 @@ class Run {
     // Whoever watches a pipe wants to know now.
     const bool live = !std::filesystem::is_regular_file(input);
     const CaptureRun run = run_capture(*pipeline_, input, [&](Records records) {
-      const auto verdicts = judge_->judge(records);
+      const auto verdicts = decided(judge_->judge(records));
       const std::size_t inputs = detector_.inputs();
       const bool more = note_all(
           verdicts, pipeline_->workers(),
@@ -363,7 +390,7 @@ class Run {
       const std::size_t begin = piece * kPiece, count = std::min(kPiece, table.rows() - begin);
       const auto judge = [&](auto rows) {
         bound->fill(begin, count, std::span(rows));
-        detector_.judge(std::span(std::as_const(rows)), count, std::span(verdicts).subspan(begin, count));
+        judging_.judge(std::span(std::as_const(rows)), count, std::span(verdicts).subspan(begin, count));
       };
       if (detector_.model().is_wide()) {
         judge(std::vector<double>(count * bound->inputs()));
@@ -373,7 +400,7 @@ class Run {
     });
     const detect::TableSubjects subjects(table, input);
     note_all(
-        verdicts, *workers_,
+        decided(verdicts), *workers_,
         [&](std::size_t row) {
           detect::Subject subject = subjects.at(row);
           subject.number = first + row + 1;
@@ -385,6 +412,9 @@ class Run {
 
   const DetectArguments& given_;
   const detect::Detector& detector_;
+  const detect::Detector judging_;  // with a line that moves: without any line
+  std::optional<detect::RollingThreshold> rolling_;
+  std::vector<detect::Verdict> decided_;
   const detect::Reasoner* reasoner_;
   Output& output_;
   detect::VerdictSummary summary_;
@@ -431,9 +461,17 @@ int run_detect(std::span<const std::string> words) {
   }
   auto output = Output::open(given.format.empty() ? "" : given.output);
   if (!output) return complain(output.error());
+  if (given.rolling && given.threshold)
+    return complain_usage("detect", "--threshold is one line, --rolling many: which is it?");
   catch_interrupts();
 
   Run run(given, *detector, reasoner ? &*reasoner : nullptr, *output);
+  if (given.rolling) {
+    auto rolling = detect::RollingThreshold::make(detector->manifest().threshold.value,
+                                                  {.site = {.rate = *given.rolling}});
+    if (!rolling) return complain(rolling.error());
+    run.roll(std::move(*rolling));
+  }
   int status = kFine;
   for (const auto& input : given.inputs) {
     status = worse(status, run.judge(input));
@@ -463,6 +501,12 @@ int run_detect(std::span<const std::string> words) {
     text = run.summary().to_text({given.top, has_colours(to_stdout ? stdout : stderr)}) + "\n";
     if (reasoner) text += run.label_reasons().to_text(given.reasons) + "\n";
     text += run.inputs_text();
+  }
+  if (const auto& rolling = run.rolling(); rolling && rolling->rows() > 0) {
+    say(fmt::format("the line was drawn {} times, by {} rows each; it is {:.6g} now, and began at {:.6g}",
+                    with_thousands(rolling->rows() / rolling->block_rows()),
+                    with_thousands(rolling->block_rows()), rolling->value(),
+                    detector->manifest().threshold.value));
   }
   const bool wanted = !output->reader_gone();
   if (auto done = output->finish(); !done) return complain(done.error());

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +16,7 @@
 #include "cmd/labelled_rows.h"
 #include "cmd/load_detector.h"
 #include "cmd/metering.h"
+#include "cmd/openings.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 #include "detect/binding.h"
@@ -29,7 +32,7 @@ namespace {
 struct EvaluateArguments {
   std::vector<std::string> inputs;  // the detector first, or two with --compare
   std::vector<std::string> learnt_from;
-  std::string html;
+  std::string html, over, log;
   bool json = false, any_profile = false, compare = false, explain = false;
   std::uint64_t threads = 0, seed = 1, explain_rows = 10000;
   std::optional<double> threshold, base_rate, bootstrap;
@@ -52,6 +55,13 @@ struct EvaluateArguments {
         "Also which features the detector goes by on these rows, and why its worst mistakes are so");
     arguments.option("--explain-rows", explain_rows,
                      "Rows that the importance of features is of at most, chosen by the seed; 0 all");
+    arguments.option("--over", over,
+                     "Also figures hour by hour or day by day (UTC), where rows say when they were",
+                     {"hour", "day"});
+    arguments.option(
+        "--log", log,
+        "A file that remembers which inputs were measured on: says how often these were before, and adds "
+        "a line");
     arguments.option("--html", html, "Also a page with curves, to be opened in a browser");
     arguments.flag("--json", json, "One JSON object");
     arguments.option(
@@ -290,6 +300,51 @@ Result<learn::Explained> explain(const EvaluateArguments& given, const Judged& j
                         given.seed, given.threads);
 }
 
+// Hour by hour or day by day.
+std::vector<learn::GroupFigures> measure_periods(const Judged& judged, const std::string& over) {
+  const LabelledRows& rows = judged.rows;
+  std::vector<detect::Verdict> verdicts(rows.rows());
+  judged.detector.decide(judged.scores, rows.rows(), verdicts);
+  std::map<std::string, learn::GroupFigures> periods;  // their names ascend as their times do
+  for (std::size_t row = 0; row < rows.rows(); ++row) {
+    std::string name = "-";
+    if (!std::isnan(rows.times[row])) {
+      const std::string text = iso8601(static_cast<std::int64_t>(rows.times[row] * 1e6));
+      name = over == "day" ? text.substr(0, 10) : text.substr(0, 10) + " " + text.substr(11, 2) + ":00";
+    }
+    learn::GroupFigures& period = periods[name];
+    period.name = name;
+    const bool benign = judged.truth.codes[row] == 0;
+    ++(benign ? period.benign : period.attacks);
+    if (verdicts[row].is_attack()) ++(benign ? period.false_alarms : period.found);
+  }
+  std::vector<learn::GroupFigures> out;
+  for (auto& [name, period] : periods) out.push_back(std::move(period));
+  return out;
+}
+
+// Of each kind of row, the share of which the detector says that it does not know it.
+std::string unknown_text(const Judged& judged) {
+  const LabelledRows& rows = judged.rows;
+  std::vector<detect::Verdict> verdicts(rows.rows());
+  judged.detector.decide(judged.scores, rows.rows(), verdicts);
+  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> shares;  // rows, and unknown ones
+  for (std::size_t row = 0; row < rows.rows(); ++row) {
+    const bool benign = judged.truth.codes[row] == 0;
+    auto& [all, unknown] =
+        shares[benign || rows.attacks[row] == data::kMissing ? judged.truth.classes[judged.truth.codes[row]]
+                                                             : rows.attack_names[rows.attacks[row]]];
+    ++all;
+    if (verdicts[row].is_unknown) ++unknown;
+  }
+  std::string out;
+  for (const auto& [name, counts] : shares) {
+    out += fmt::format("{}{} {:.1f} %", out.empty() ? "" : ", ", name,
+                       100 * static_cast<double>(counts.second) / static_cast<double>(counts.first));
+  }
+  return out;
+}
+
 // All words, or the first `most` and how many more there are.
 std::string joined(std::span<const std::string> words, std::size_t most = SIZE_MAX) {
   if (words.size() <= most) return fmt::format("{}", fmt::join(words, " "));
@@ -303,6 +358,12 @@ Result<learn::Report> report_on(const EvaluateArguments& given, std::span<const 
                                         given.inputs.end());
   const auto judged = judge(given, given.inputs[0], inputs, status);
   if (!judged) return judged.error();
+  std::vector<Opening> openings;
+  if (!given.log.empty()) {
+    auto logged = log_openings(given.log, given.inputs[0], judged->detector.manifest().name, inputs);
+    if (!logged) return std::move(logged).error().within("--log");
+    openings = std::move(*logged);
+  }
   if (judged->rows.unlabelled != 0) {
     say(fmt::format("{} rows without a label were left out", with_thousands(judged->rows.unlabelled)));
   }
@@ -318,12 +379,25 @@ Result<learn::Report> report_on(const EvaluateArguments& given, std::span<const 
   report.evaluation = std::move(*evaluation);
   report.groups = measure_groups(*judged);
   report.leaks = std::move(*leaks);
+  if (!given.over.empty()) {
+    report.periods = measure_periods(*judged, given.over);
+    report.period = given.over + " (UTC)";
+  }
   report.facts = {
       {"model", judged->detector.model().describe()},
       {"threshold", given.threshold ? "drawn by hand" : "chosen on " + manifest.threshold.chosen_on},
       {"learnt from", joined(manifest.trained_on.sources, 6)},
       {"measured on", joined(inputs, 6)},
       {"command", "nidus evaluate " + joined(words)}};
+  for (const auto& opening : openings) {
+    report.facts.emplace_back("openings", opening.to_text());
+    say(opening.to_text());
+  }
+  if (manifest.unknown.alpha > 0) {
+    report.facts.emplace_back(fmt::format("unknown, meant for {:g} %", manifest.unknown.alpha * 100),
+                              unknown_text(*judged));
+    say(report.facts.back().first + ": " + report.facts.back().second);
+  }
   if (given.explain) {
     auto explained = explain(given, *judged, inputs);
     if (!explained) return std::move(explained).error();
@@ -364,6 +438,7 @@ int run_evaluate(std::span<const std::string> words) {
     }
   }
   given.labels.keep_subjects = given.explain;
+  given.labels.keep_times = !given.over.empty();
   catch_interrupts();
   int status = kFine;
   const auto report = report_on(given, words, status);

@@ -20,7 +20,9 @@ constexpr Verb kVerbs[] = {
     {"train", "a detector from labelled captures or tables", run_train},
     {"evaluate", "a detector measured on labelled captures or tables", run_evaluate},
     {"explain", "which features a detector goes by, on captures or tables", run_explain},
+    {"calibrate", "a detector's line drawn again on your own site's traffic", run_calibrate},
 #endif
+    {"drift", "do rows still look as a detector knows them?", run_drift},
     {"import", "model files of scikit-learn, XGBoost, Keras, PyTorch, ONNX … to a detector", run_import},
     {"export", "a detector to ONNX or XGBoost JSON", run_export},
     {"serve", "judges flows for others, over HTTP", run_serve},
@@ -41,7 +43,7 @@ void print_exit() {
       "1    failed: the system refused, or a limit was reached\n"
       "2    usage: the command line makes no sense\n"
       "3    bad input: a file is missing, broken or not what it should be; what was good before it was used\n"
-      "10   detect --fail-on-alert found an attack\n"
+      "10   detect --fail-on-alert found an attack, drift --fail-on-drift found that rows have drifted\n"
       "130  interrupted; what had been counted until then was printed\n");
 }
 

@@ -170,6 +170,7 @@ Result<LabelledRows> rows_of_captures(const std::vector<std::string>& inputs, co
           out.subjects.push_back(detect::subject_of(*record, "", number));
           out.input_of.push_back(static_cast<std::uint32_t>(at));
         }
+        if (labels.keep_times) out.times.push_back(static_cast<double>(record->start_us) * 1e-6);
         if (width == Width::single) continue;
         out.wide_values.resize(out.values.size());
         binding->fill(*record, out.wide_values.data() + out.values.size() - binding->inputs());
@@ -377,6 +378,13 @@ Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArgum
   const bool divided = !labels.hold_out.empty();
   std::optional<detect::TableSubjects> subjects;
   if (labels.keep_subjects) subjects.emplace(table, "");
+  std::vector<double> times;
+  if (labels.keep_times) {
+    const auto column =
+        column_for(table, known == nullptr ? "" : known->time, data::Role::time, "when a row was");
+    if (!column) return column.error();
+    times = data::times_of(**column);
+  }
   std::vector<std::size_t> first_of_file;
   for (std::size_t row = 0; row < table.rows(); ++row) {
     if (inputs.file_of[row] == first_of_file.size()) first_of_file.push_back(row);
@@ -399,6 +407,7 @@ Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArgum
     }
     out.groups.push_back(group);
     out.table_rows.push_back(row);
+    if (labels.keep_times) out.times.push_back(times[row]);
     if (subjects) {
       out.subjects.push_back(subjects->at(row));
       out.subjects.back().number -= first_of_file[inputs.file_of[row]];

@@ -29,6 +29,7 @@ struct LabelArguments {
   bool drop_copies = false;              // --drop-copies
 
   bool keep_subjects = false;  // for the verb to set: LabelledRows::subjects
+  bool keep_times = false;     // and LabelledRows::times
   // For the verb to set: where no labels are named nor known, all rows are benign.
   bool may_lack_labels = false;
 
@@ -65,6 +66,7 @@ struct LabelledRows {
 
   // Only where LabelArguments asked to keep them, as they take 170 bytes a row: what each row is about, and
   // which input it is of. The `input` of a subject stays empty.
+  std::vector<double> times;  // when each row began, in seconds since 1970, NaN if unknown; if asked for
   std::vector<detect::Subject> subjects;
   std::vector<std::uint32_t> input_of;
   bool are_flows = false;  // of captures

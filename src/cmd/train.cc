@@ -16,9 +16,11 @@
 #include "cmd/exit_status.h"
 #include "cmd/fitting.h"
 #include "cmd/labelled_rows.h"
+#include "cmd/probabilities.h"
 #include "cmd/terminal.h"
 #include "cmd/training.h"
 #include "cmd/verbs.h"
+#include "detect/baseline.h"
 #include "detect/detector.h"
 #include "learn/dataset.h"
 #include "learn/evaluation.h"
@@ -32,24 +34,13 @@ namespace {
 
 constexpr std::size_t kGoldenRows = 16;
 
-// Quantiles of each numeric column over the benign training rows.
+// What the benign training rows look like.
 void describe_benign(const learn::Dataset& training, detect::Manifest& manifest) {
-  manifest.reference_levels = {0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1};
-  for (std::size_t input = 0; input < training.inputs(); ++input) {
-    auto& quantiles = manifest.reference.emplace_back();
-    if (training.schema[input].kind != model::Column::Kind::numeric) continue;
-    std::vector<float> values;
-    for (std::size_t row = 0; row < training.rows(); ++row) {
-      const float value = training.at(row, input);
-      if (training.labels[row] == 0 && !std::isnan(value)) values.push_back(value);
-    }
-    if (values.empty()) continue;
-    std::sort(values.begin(), values.end());
-    for (const double level : manifest.reference_levels) {
-      const auto at = static_cast<std::size_t>(level * static_cast<double>(values.size() - 1));
-      quantiles.push_back(static_cast<double>(values[at]));
-    }
+  std::vector<std::size_t> benign;
+  for (std::size_t row = 0; row < training.rows(); ++row) {
+    if (training.labels[row] == 0) benign.push_back(row);
   }
+  detect::describe_rows(training.values, benign, "benign rows learnt from", manifest);
 }
 
 // A few rows of each class, the first ones, whose scores are tried at every load.
@@ -83,6 +74,7 @@ std::string command_line(std::span<const std::string> words) {
 struct Outcome {
   learn::Evaluation evaluation;
   learn::Threshold threshold;
+  std::vector<double> benign_scores;
 };
 
 // The threshold that scikit-learn draws by its parameter `contamination`.
@@ -157,7 +149,7 @@ Result<Outcome> validate(const detect::Detector& detector, const Parts& parts, c
   scored.families = families;
   auto evaluation = learn::evaluate(scored);
   if (!evaluation) return std::move(evaluation).error();
-  return Outcome{std::move(*evaluation), *threshold};
+  return Outcome{std::move(*evaluation), *threshold, std::move(benign)};
 }
 
 Result<void> train(const TrainArguments& given, std::span<const std::string> words, int& status) {
@@ -169,6 +161,10 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
     return Error{Errc::invalid, "a search chooses one model: --model any, forest, extra-trees or boost"};
   if (!given.contamination.empty() && given.model != "isolation-forest")
     return Error{Errc::invalid, "--contamination draws the line of an isolation forest; others have --fpr"};
+  const bool changes_scores = !given.calibration.empty() || given.unknown;
+  if (changes_scores && (given.name_anomalies || !given.contamination.empty()))
+    return Error{Errc::invalid,
+                 "--calibration and --unknown do not go with --name-anomalies or --contamination"};
   auto material = read_material(given, status);
   if (!material) return std::move(material).error();
   const bool of_benign = given.is_of_benign_rows();
@@ -190,6 +186,8 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
   }
   auto parts = split_material(*material, labels, given);
   if (!parts) return parts.error();
+  const auto aside = keep_aside(given, material->rows.groups, *parts);
+  if (!aside) return aside.error();
   say(fmt::format("{} rows to learn from, {} for validation, {} columns, {} classes",
                   with_thousands(parts->training.rows()), with_thousands(parts->validation.rows()),
                   material->schema.size(), labels.classes.size()));
@@ -197,7 +195,7 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
   Checkpoints checkpoints(given);
   auto learnt = fit({parts->training, parts->training_groups, given, checkpoints});
   if (!learnt) return learnt.error();
-  const auto* const models = &learnt->models;
+  auto* const models = &learnt->models;
   if (given.name_anomalies) {
     if (auto named = name_anomalies(*learnt, labels, parts->validation); !named) return named;
   }
@@ -226,8 +224,15 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
   warn_of_leaks(*parts, manifest);
   choose_golden(parts->training, manifest);
 
+  if (!given.calibration.empty()) {
+    if (auto done = make_probabilities(given, aside->calibration, *models, manifest); !done) return done;
+  }
   auto detector = detect::Detector::make(manifest, *models);
   if (!detector) return detector.error();
+  if (given.unknown) {
+    if (auto done = learn_unknown(*given.unknown, aside->unknown, detector->model(), manifest); !done)
+      return done;
+  }
   std::optional<double> drawn;
   if (!given.contamination.empty()) {
     const auto contaminated = line_of_contamination(detector->model(), parts->training, given.contamination);
@@ -253,6 +258,7 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
                         .realised_rate = line.realised_rate,
                         .benign_rows = line.benign,
                         .resolvable = line.resolvable};
+  detect::describe_scores(outcome->benign_scores, "benign validation rows", manifest);
   manifest.figures = learnt->figures;
   manifest.figures["validation"] = outcome->evaluation.to_json();
   if (auto saved = detect::Detector::save(manifest, *models, folder); !saved) return saved;

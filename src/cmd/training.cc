@@ -258,6 +258,14 @@ void TrainArguments::declare(Arguments& arguments) {
                    "False-positive rate that the threshold is chosen for, on benign validation rows", 0, 0.5);
   arguments.option("--validation", validation,
                    "Share of the rows kept from training for threshold and figures", 0.05, 0.9);
+  arguments.option("--calibration", calibration,
+                   "Make probabilities of the scores, by a curve fitted on validation rows kept for it alone",
+                   {"isotonic", "platt"});
+  arguments.option(
+      "--unknown", unknown,
+      "Say 'unknown' of a row that resembles all but this share of the rows of no label; validation rows "
+      "are kept for it alone",
+      1e-4, 0.5);
   arguments.option("--validate-on", validate_on,
                    "Validation rows come only from groups whose names begin so: those most like the site to "
                    "be watched");

@@ -22,9 +22,11 @@ namespace nidus::cmd {
 struct TrainArguments {
   std::vector<std::string> inputs, features, exclude;
   std::string output, validate_on, model = "forest", classes = "multi", name, version = "1",
-                                   weights = "balanced", encode = "one-hot", combine = "mean", contamination;
+                                   weights = "balanced", encode = "one-hot", combine = "mean", contamination,
+                                   calibration;
   std::vector<std::string> members, weights_of;
   double fpr = 0.01, validation = 0.3;
+  std::optional<double> unknown;
   std::uint64_t seed = 1, trees = 0, depth = 0, min_leaf = 1, split_features = 0, nodes_max = 0, rounds = 200,
                 early_stopping = 0, rows_per_class = 0, candidates = 27, bins = 10, neighbours = 5,
                 sample = 5000;

@@ -22,6 +22,8 @@ int run_flows(std::span<const std::string> words);
 int run_train(std::span<const std::string> words);
 int run_evaluate(std::span<const std::string> words);
 int run_explain(std::span<const std::string> words);
+int run_calibrate(std::span<const std::string> words);
+int run_drift(std::span<const std::string> words);
 int run_import(std::span<const std::string> words);
 int run_export(std::span<const std::string> words);
 int run_serve(std::span<const std::string> words);

@@ -26,6 +26,10 @@ struct Report {
   std::vector<std::pair<std::string, std::string>> facts;
   Evaluation evaluation;
   std::vector<GroupFigures> groups;
+  // The same over time, the earliest first, if that was asked for: "2017-07-05 13:00", by `period`, "hour
+  // (UTC)".
+  std::vector<GroupFigures> periods;
+  std::string period;
   LeakReport leaks;
   std::optional<Explained> explained;
 

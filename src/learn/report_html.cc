@@ -282,10 +282,12 @@ std::string threshold_table(const Evaluation& evaluation) {
   return out + "</tbody></table></div>\n";
 }
 
-std::string group_table(const std::vector<GroupFigures>& groups) {
+std::string group_table(const std::vector<GroupFigures>& groups, std::string_view title,
+                        std::string_view what) {
   if (groups.size() < 2) return "";
-  std::string out =
-      "<h2>Group by group</h2>\n<div class=\"wide\"><table><thead><tr><th scope=\"col\">group</th>"
+  std::string out = fmt::format(
+      "<h2>{}</h2>\n<div class=\"wide\"><table><thead><tr><th scope=\"col\">{}</th>", title, what);
+  out +=
       "<th scope=\"col\">attacks</th><th scope=\"col\">recall</th><th scope=\"col\">benign</th>"
       "<th scope=\"col\">false-positive rate</th></tr></thead><tbody>\n";
   const auto share = [](std::uint64_t part, std::uint64_t whole) {
@@ -396,7 +398,8 @@ std::string Report::to_html() const {
          family_table(evaluation);
   if (explained) out += internal::explained_section(*explained, other ? " (A)" : "");
   if (other && other->explained) out += internal::explained_section(*other->explained, " (B)");
-  out += group_table(groups) + threshold_table(evaluation) + all_figures(*this) + facts_list(*this);
+  out += group_table(groups, "Group by group", "group") + group_table(periods, "Over time", period) +
+         threshold_table(evaluation) + all_figures(*this) + facts_list(*this);
   return out + "</main></body></html>\n";
 }
 

@@ -99,6 +99,11 @@ void Calibration::save(internal::FileWriter& out) const {
   inner_->save(out);
 }
 
+double Calibration::after(double score) const {
+  finish(1, std::span(&score, 1));
+  return score;
+}
+
 void Calibration::finish(std::size_t count, std::span<double> scores) const {
   const std::size_t each = outputs();
   for (std::size_t row = 0; row < count; ++row) {

@@ -53,6 +53,10 @@ class Calibration final : public Model {
   std::string describe() const override;
   void save(internal::FileWriter& out) const override;
 
+  const Model& inner() const { return *inner_; }
+  // Of a model with one output: what becomes of its score.
+  double after(double score) const;
+
  private:
   Calibration(std::shared_ptr<const Model> inner, std::vector<Curve> curves, Ending ending)
       : inner_(std::move(inner)), curves_(std::move(curves)), ending_(ending) {}

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "model/additive_trees.h"
 #include "model/boost.h"
+#include "model/calibration.h"
 #include "model/ensemble.h"
 #include "model/forest.h"
 #include "model/internal/explain_fusion.h"
@@ -290,6 +291,8 @@ struct Explainer::Impl {
   Unit unit;
   internal::ShapRules rules;
   std::vector<Part> parts;
+  // The curve behind it all, if there is one; the parts are of the model in front of it.
+  const Calibration* curve = nullptr;
 };
 
 std::size_t Explainer::inputs() const { return impl_->model->inputs(); }
@@ -299,7 +302,9 @@ Explainer::Unit Explainer::unit() const { return impl_->unit; }
 Result<Explainer> Explainer::make(std::shared_ptr<const Model> model, Unit unit) {
   CHECK(model != nullptr);
   auto impl = std::make_shared<Impl>();
-  auto parts = parts_of(*model, impl->rules);
+  const auto* const curve = dynamic_cast<const Calibration*>(model.get());
+  if (curve != nullptr && curve->outputs() == 1 && unit == Unit::score) impl->curve = curve;
+  auto parts = parts_of(impl->curve != nullptr ? curve->inner() : *model, impl->rules);
   if (!parts) return std::move(parts).error();
   const std::size_t outputs = model->outputs();
   bool margins = false, shares = false;
@@ -381,6 +386,16 @@ class Way {
   std::vector<double> wide_[2];
 };
 
+// Carries contributions to a score through a curve, with its mean slope from the base to the score.
+void follow(const Calibration& curve, std::size_t inputs, std::span<double> contributions) {
+  const double base = contributions[inputs];
+  double way = 0;
+  for (std::size_t i = 0; i < inputs; ++i) way += contributions[i];
+  const double from = curve.after(base), to = curve.after(base + way);
+  for (std::size_t i = 0; i < inputs; ++i) contributions[i] *= way == 0 ? 0 : (to - from) / way;
+  contributions[inputs] = from;
+}
+
 // The sums of the trees of a part before they are squashed.
 void sums_of(const Part& part, std::span<const float> rows, std::size_t count, std::vector<float>& singles,
              std::span<double> sums) {
@@ -397,6 +412,8 @@ void Explainer::explain(std::span<const float> rows, std::size_t count, std::spa
   const std::size_t inputs = this->inputs(), outputs = this->outputs(), width = inputs + 1;
   CHECK(weights.size() == outputs && rows.size() >= count * inputs && contributions.size() >= count * width);
   std::fill_n(contributions.begin(), count * width, 0.0);
+  const double weight = weights[0];  // of what is behind a curve
+  if (impl_->curve != nullptr) weights = kOne;
   internal::ShapScratch scratch;
   Way way;
   std::vector<float> singles;
@@ -481,6 +498,12 @@ void Explainer::explain(std::span<const float> rows, std::size_t count, std::spa
       }
     }
   }
+  if (impl_->curve == nullptr) return;
+  for (std::size_t row = 0; row < count; ++row) {
+    const auto out = contributions.subspan(row * width, width);
+    follow(*impl_->curve, inputs, out);
+    for (double& part : out) part *= weight;
+  }
 }
 
 void explain_attack_score(const Explainer& explainer, std::span<const float> rows, std::size_t count,
@@ -495,6 +518,9 @@ void explain_attack_score(const Explainer& explainer, std::span<const float> row
 }
 
 Result<std::vector<double>> gain_importance(const Model& model) {
+  // A curve behind it all takes no impurity away.
+  if (const auto* const curve = dynamic_cast<const Calibration*>(&model))
+    return gain_importance(curve->inner());
   internal::ShapRules rules;
   const auto parts = parts_of(model, rules);
   if (!parts) return parts.error();

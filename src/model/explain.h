@@ -35,6 +35,9 @@ class Explainer {
     score,
   };
 
+  // A calibration of one output is explained in units of `score`: contributions to what it is a curve of are
+  // carried through it in the same way.
+  //
   // Of an autoencoder a column contributes its share of the error, and the base is 0.
   //
   // Errc::unsupported if the model consists of anything else, columns are mixed before they get there

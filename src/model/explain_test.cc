@@ -9,6 +9,7 @@
 
 #include "model/additive_trees.h"
 #include "model/boost.h"
+#include "model/calibration.h"
 #include "model/ensemble.h"
 #include "model/explained_model.h"
 #include "model/forest.h"
@@ -248,6 +249,44 @@ TEST(Explainer, AnEnsembleOfForestAndBoostedTreesAddsUpToItsScore) {
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().message, HasSubstr("explain its score instead"));
   }
+}
+
+TEST(Explainer, WhatACurveMakesOfAScoreAddsUpToo) {
+  const Covered drawn = draw_covered(31, 12, 5, 31, 1, false);
+  TreeSet trees = drawn.trees;
+  const auto forest = std::make_shared<Forest>(std::move(*Forest::make(std::move(trees))));
+  Calibration::Curve steps, sigmoid;
+  steps.kind = Calibration::Curve::Kind::steps;
+  steps.x = {0.2, 0.4, 0.5, 0.9};
+  steps.y = {0.01, 0.02, 0.7, 0.95};
+  sigmoid.kind = Calibration::Curve::Kind::sigmoid;
+  sigmoid.a = -9;
+  sigmoid.b = 4.5;
+  for (const auto& curve : {steps, sigmoid}) {
+    const auto model =
+        std::make_shared<Calibration>(*Calibration::make(forest, {curve}, Calibration::Ending::none));
+    const auto plain = Explainer::make(forest, Explainer::Unit::score);
+    const auto curved = Explainer::make(model, Explainer::Unit::score);
+    ASSERT_TRUE(plain && curved);
+    EXPECT_EQ(*gain_importance(*model), *gain_importance(*forest));
+    const std::size_t count = 70;
+    const auto rows = testing::draw_rows(5, drawn.thresholds, count, 5, true);
+    std::vector<double> before(count * 6), after(count * 6);
+    explain_attack_score(*plain, rows, count, before);
+    explain_attack_score(*curved, rows, count, after);
+    const auto scores = all_scores(*model, std::span<const float>(rows), count);
+    for (std::size_t row = 0; row < count; ++row) {
+      double sum = 0;
+      for (std::size_t i = 0; i < 6; ++i) sum += after[row * 6 + i];
+      EXPECT_NEAR(sum, scores[row], 1e-6) << row;
+      EXPECT_NEAR(after[row * 6 + 5], model->after(before[row * 6 + 5]), 1e-12);
+      // One slope for all columns, and it never falls.
+      for (std::size_t i = 0; i < 5; ++i) EXPECT_GE(after[row * 6 + i] * before[row * 6 + i], 0);
+    }
+  }
+  EXPECT_FALSE(Explainer::make(
+      std::make_shared<Calibration>(*Calibration::make(forest, {steps}, Calibration::Ending::none)),
+      Explainer::Unit::margin));
 }
 
 TEST(Explainer, ARowIsExplainedTheSameAloneAndInABatch) {

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cmd/labelled_rows.h"
+#include "detect/detector.h"
+
+namespace nidus::cmd {
+
+// What a site's own labelled rows, often a handful of looked-at alerts, can do for a detector without
+// training it again: make probabilities of its scores.
+struct Adaptation {
+  std::vector<std::string> inputs;  // captures or tables
+  LabelArguments labels;
+  std::string method = "platt";        // "isotonic"
+  std::optional<double> attack_share;  // of the site's rows; of the labelled ones if it is not given
+  std::uint64_t threads = 0;
+  bool any_profile = false;
+};
+
+// The same detector behind a curve fitted on these rows: one member, whose scores are in the order they were
+// in. Errc::unsupported if it tells several attacks apart. `status` becomes kBadInput when a capture broke
+// off.
+Result<detect::Detector> adapted(const detect::Detector& detector, const Adaptation& adaptation, int& status);
+
+}  // namespace nidus::cmd
