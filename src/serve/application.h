@@ -11,6 +11,7 @@
 #include "auth/guard.h"
 #include "http/server.h"
 #include "serve/detectors.h"
+#include "serve/drift_reports.h"
 #include "serve/internal/pool.h"
 #include "serve/jobs.h"
 #include "serve/judge.h"
@@ -57,6 +58,7 @@ class Application {
   Counter& prediction_errors;   // requests that could not be judged
   Counter &anomalies, &normal;  // rows of /score and /batch_score
   Detectors detectors;
+  DriftReports drift{metrics};
   Judge judge;
   internal::Pool pool;  // work that would keep a connection's thread too long
   const std::chrono::system_clock::time_point started = std::chrono::system_clock::now();
@@ -80,6 +82,7 @@ std::vector<http::Route> routes_of_ensemble(Application& app);   // /predict, /p
 std::vector<http::Route> routes_of_anomalies(Application& app);  // /score, /batch_score, /model_info
 std::vector<http::Route> routes_of_records(Application& app);    // /batch_predict
 std::vector<http::Route> routes_of_detectors(Application& app);  // /api/v1/detectors
+std::vector<http::Route> routes_of_drift(Application& app);      // /api/v1/drift
 std::vector<http::Route> routes_of_captures(Application& app);   // /detect/…, /api/v1/detect
 std::vector<http::Route> routes_of_jobs(Application& app);       // /api/v1/jobs
 std::vector<http::Route> routes_of_uploads(Application& app);    // POST /api/v1/detectors

@@ -35,6 +35,7 @@ void Judge::judge(const std::shared_ptr<const Served>& served, std::span<const d
     judge_with_canary(*served, rows, count_, wanted, judged);
   } else {
     served->active->score(rows, count_, wanted, judged.scores);
+    served->active->window().offer(rows, judged.scores.verdicts);
   }
   count(judged, count_);
   if (served->shadow) show_shadow(served, rows, count_, judged);
@@ -49,6 +50,7 @@ void Judge::judge(const std::shared_ptr<const Served>& served, std::span<const f
   }
   judged.by_canary.clear();
   served->active->score(rows, count_, wanted, judged.scores);
+  served->active->window().offer(rows, judged.scores.verdicts);
   count(judged, count_);
 }
 
@@ -74,6 +76,8 @@ void Judge::judge_with_canary(const Served& served, std::span<const double> rows
   of_canary.members = wanted.members && served.canary->members().size() == served.active->members().size();
   served.canary->score(judged.canary_rows_, canaries, of_canary, judged.canary_scores_);
   served.active->score(judged.active_rows_, count_ - canaries, wanted, judged.scores);
+  served.canary->window().offer(std::span<const double>(judged.canary_rows_), judged.canary_scores_.verdicts);
+  served.active->window().offer(std::span<const double>(judged.active_rows_), judged.scores.verdicts);
 
   // Back into the order of the rows, from behind so that nothing is overwritten that is still needed.
   const std::size_t outputs = served.active->outputs(), members = served.active->members().size();

@@ -130,12 +130,24 @@ std::vector<http::Route> routes_of_service(Application& app) {
   for (const char* path : {"/api/v1/health/ready", "/readyz"})
     routes.push_back(
         internal::get_route(path, [&app](const Request& request) { return ready(app, request); }));
-  routes.push_back(internal::get_route("/metrics", [&app](const Request&) {
-    Response response;
-    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    response.body = app.metrics.text();
-    return response;
-  }));
+  http::Route metrics;
+  metrics.pattern = "/metrics";
+  metrics.handler = http::Handler([&app](const Request&, http::Responder responder) {
+    const auto waiting = std::make_shared<http::Responder>(std::move(responder));
+    const auto answer = [&app, waiting] {
+      Response response;
+      response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+      response.body = app.metrics.text();
+      waiting->send(std::move(response));
+    };
+    // Drift is measured beside the connections; where even that is too much, the gauges stay as they were.
+    const bool taken = app.drift.is_stale(*app.detectors.state()) && app.pool.post([&app, answer] {
+      app.drift.refresh(*app.detectors.state());
+      answer();
+    });
+    if (!taken) answer();
+  });
+  routes.push_back(std::move(metrics));
   routes.push_back(internal::get_route("/openapi.json", [](const Request&) {
     return internal::json_response(std::string(internal::openapi_document()));
   }));

@@ -70,7 +70,8 @@ ServedDetector::ServedDetector(detect::Detector detector, const DetectorSettings
     : name_(settings.name),
       path_(settings.path),
       detector_(std::move(detector)),
-      names_(std::make_shared<const FeatureNames>(manifest().schema)) {}
+      names_(std::make_shared<const FeatureNames>(manifest().schema)),
+      window_(std::make_unique<detect::RowWindow>(detector_.inputs())) {}
 
 std::shared_ptr<const ServedDetector> ServedDetector::make(
     detect::Detector detector, const DetectorSettings& settings,

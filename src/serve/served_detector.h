@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "detect/detector.h"
 #include "detect/reasons.h"
+#include "detect/row_window.h"
 #include "serve/row_reader.h"
 #include "serve/settings.h"
 
@@ -43,7 +44,7 @@ struct Scores {
 
 // A detector as it is served: one version of it, with all that its answers need, made once when it is loaded.
 //
-// Immutable, so any number of threads may use one.
+// Immutable but for the window of rows, so any number of threads may use one.
 class ServedDetector {
  public:
   struct Member {
@@ -84,6 +85,8 @@ class ServedDetector {
   const std::shared_ptr<const FeatureNames>& names() const { return names_; }
   // Null if its models cannot be explained.
   const detect::Reasoner* reasoner() const { return reasoner_ ? &*reasoner_ : nullptr; }
+  // Rows that it judged lately; whoever judges by it offers them.
+  detect::RowWindow& window() const { return *window_; }
   // The metadata document of the folder it came from as it stands there, or one of the same shape.
   const std::string& metadata() const { return metadata_; }
 
@@ -112,6 +115,7 @@ class ServedDetector {
   std::vector<Configuration> configurations_;
   std::shared_ptr<const FeatureNames> names_;
   std::optional<detect::Reasoner> reasoner_;
+  std::unique_ptr<detect::RowWindow> window_;
   std::string metadata_;
 };
 

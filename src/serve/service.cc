@@ -150,9 +150,10 @@ Result<std::unique_ptr<Service>> Service::start(Settings settings) {
   if (auto done = app.jobs.restore(); !done) return std::move(done).error();
 
   std::vector<http::Route> routes;
-  for (auto* area : {routes_of_service, routes_of_ensemble, routes_of_anomalies, routes_of_records,
-                     routes_of_detectors, routes_of_captures, routes_of_jobs, routes_of_uploads,
-                     routes_of_predict, routes_of_inference, routes_of_alerts, routes_of_keys}) {
+  for (auto* area :
+       {routes_of_service, routes_of_ensemble, routes_of_anomalies, routes_of_records, routes_of_detectors,
+        routes_of_drift, routes_of_captures, routes_of_jobs, routes_of_uploads, routes_of_predict,
+        routes_of_inference, routes_of_alerts, routes_of_keys}) {
     auto some = area(app);
     std::move(some.begin(), some.end(), std::back_inserter(routes));
   }

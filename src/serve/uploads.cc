@@ -23,12 +23,17 @@ class BlockJudge {
  public:
   BlockJudge(detect::RecordJudge judge, const ServedDetector& detector, const CaptureQuestion& question,
              Workers& workers)
-      : judge_(std::move(judge)), question_(question), workers_(workers), inputs_(detector.inputs()) {
+      : judge_(std::move(judge)),
+        window_(detector.window()),
+        question_(question),
+        workers_(workers),
+        inputs_(detector.inputs()) {
     if (question.reasons > 0) reasoner_ = detector.reasoner();
   }
 
   Result<void> judge(std::span<const flow::FlowRecord* const> records, const VerdictSink& sink) {
     const auto verdicts = judge_.judge(records);
+    window_.offer(judge_.rows(), verdicts);
     if (reasoner_ != nullptr) explain(verdicts);
     std::size_t next = 0;
     for (std::size_t i = 0; i < records.size(); ++i) {
@@ -69,6 +74,7 @@ class BlockJudge {
   }
 
   detect::RecordJudge judge_;
+  detect::RowWindow& window_;
   const CaptureQuestion& question_;
   Workers& workers_;
   std::size_t inputs_;
