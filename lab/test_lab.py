@@ -2,6 +2,8 @@
 """Tests of the lab that need no root: rules, plans, the ledger, and what the guard refuses."""
 import ipaddress
 import os
+import random
+import struct
 import sys
 import tempfile
 import unittest
@@ -9,7 +11,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
-from nidus_lab import attacks, guard, labels, ledger, plan, session  # noqa: E402
+from nidus_lab import attacks, evade, guard, labels, ledger, plan, session  # noqa: E402
 from nidus_lab.labels import CATCH_ALL, Flow, Rule, first_match  # noqa: E402
 
 SEEDS = range(1, 60)
@@ -203,6 +205,81 @@ class Guard(unittest.TestCase):
     def test_the_machines_own_namespace_is_refused(self):
         with self.assertRaises(guard.Refused):
             guard.check_away_from_host("net:[4026531840]", "net:[4026531840]")
+
+
+
+def packet(time, forward, payload, sequence, acknowledged=0, protocol=6):
+    """An Ethernet frame of 10.0.0.1:4000 to 10.0.0.2:80, or back."""
+    one, other = (bytes([10, 0, 0, 1]), 4000), (bytes([10, 0, 0, 2]), 80)
+    source, target = (one, other) if forward else (other, one)
+    body = bytes(range(256)) * 8
+    if protocol == 6:
+        l4 = struct.pack(">HHIIBBHHH", source[1], target[1], sequence, acknowledged, 0x50, 0x18, 1000, 0, 0)
+    else:
+        l4 = struct.pack(">HHHH", source[1], target[1], 8 + payload, 0)
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(l4) + payload, 1, 0, 64, protocol, 0, source[0], target[0])
+    whole = bytes(12) + b"\x08\x00" + ip + l4 + body[:payload]
+    return evade.Packet(time, len(whole), whole[:256])
+
+
+class Evasion(unittest.TestCase):
+    def conversation(self):
+        return [packet(1.0, True, 100, 1000), packet(1.1, False, 50, 5000, 1100), packet(1.5, True, 100, 1100, 5050),
+                packet(1.6, True, 100, 1100, 5050), packet(1.7, False, 0, 5050, 1200)]
+
+    def test_padding_is_followed_by_the_numbers_of_both_sides(self):
+        packets = self.conversation()
+        evade.pad(packets, 10, 10, 256, random.Random(1))
+        self.assertEqual([p.payload for p in packets], [110, 50, 110, 110, 0])
+        self.assertEqual([p.sequence() for p in packets if p.source[3] == 1], [1000, 1110, 1110])
+        self.assertEqual([p.acknowledged() for p in packets if p.source[3] == 2], [1110, 1220])
+        for p in packets:
+            self.assertEqual(p.length, p.l4 + p.header() + p.payload)
+            self.assertEqual(struct.unpack_from(">H", p.data, 16)[0], p.length - 14)
+
+    def test_padding_never_exceeds_the_mtu_and_leaves_empty_packets_alone(self):
+        packets = [packet(1.0, True, 1400, 0), packet(1.1, True, 0, 1400)]
+        evade.pad(packets, 512, 512, 256, random.Random(1))
+        self.assertEqual([p.ip_bytes() for p in packets], [1500, 40])
+
+    def test_datagrams_say_their_new_length(self):
+        packets = [packet(1.0, True, 40, 0, protocol=17)]
+        evade.pad(packets, 64, 64, 256, random.Random(1))
+        self.assertEqual(struct.unpack_from(">H", packets[0].data, packets[0].l4 + 4)[0], 8 + 104)
+
+    def test_pieces_make_the_segment_again(self):
+        packets = evade.split(self.conversation(), 40, 256)
+        mine = [p for p in packets if p.source[3] == 1]
+        self.assertEqual([p.payload for p in mine[:3]], [40, 40, 20])
+        self.assertEqual([p.sequence() for p in mine[:3]], [1000, 1040, 1080])
+        self.assertEqual(b"".join(bytes(p.data[p.l4 + 20:]) for p in mine[:3]), bytes(range(100)))
+        self.assertEqual([p.data[p.l4 + 13] & 8 for p in mine[:3]], [0, 0, 8])
+
+    def test_delay_moves_the_attacker_and_what_answers_him(self):
+        packets = self.conversation()
+        evade.delay(packets, 3, 0.0, random.Random(1))
+        self.assertEqual([round(p.time, 6) for p in packets], [1.0, 1.1, 2.5, 2.8, 2.9])
+        again = self.conversation()
+        evade.delay(again, 5, 0.5, random.Random(1))
+        times = [p.time for p in again]
+        self.assertEqual(times, sorted(times))
+
+    def test_only_attacks_are_rewritten(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.pcap")
+            benign = packet(1.05, True, 100, 7)
+            benign.data[14 + 15] = 9  # from 10.0.0.9
+            benign = evade.Packet(1.05, benign.length, benign.data)
+            evade.write_capture(path, self.conversation() + [benign], 256)
+            labels.merge(os.path.join(folder, "labels.csv"), "a.pcap",
+                         [Rule("dos", "x", a="10.0.0.1", start=0.5, end=2.0)], "g")
+            found, rows = evade.rewrite(path, os.path.join(folder, "out", "a.pcap"), {"pad": (64, 64), "delay": 4})
+            self.assertEqual(found, 1)
+            packets, _ = evade.read_capture(os.path.join(folder, "out", "a.pcap"))
+            sizes = {p.source[3]: p.payload for p in packets if p.payload}
+            self.assertEqual(sizes, {1: 164, 2: 50, 9: 100})
+            self.assertGreater(float(rows[0][2]), 3.4)
+            self.assertEqual(len(rows), 2)
 
 
 if __name__ == "__main__":

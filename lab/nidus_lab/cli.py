@@ -1,5 +1,6 @@
 """The command line of the lab."""
 import argparse
+import csv
 import glob
 import os
 import shutil
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from . import attacks, guard, install, sandbox, selfcheck, session
+from . import attacks, evade, guard, install, labels, sandbox, selfcheck, session
 
 
 def main(words):
@@ -28,6 +29,14 @@ def main(words):
     verbs.add_parser("list", help="list the scenarios")
     verbs.add_parser("install", help="install the Debian packages the lab needs")
     verbs.add_parser("clean", help="remove what a killed lab left")
+    evading = verbs.add_parser("evade", help="rewrite the attacks of captures as an attacker could; needs no root")
+    evading.add_argument("captures", nargs="+", metavar="CAPTURE", help="with labels.csv beside them")
+    evading.add_argument("--delay", type=float, metavar="FACTOR", help="gaps before the attacker's packets, times so much")
+    evading.add_argument("--jitter", type=float, default=0.2, help="of what is added to a gap, give or take (default: 0.2)")
+    evading.add_argument("--pad", metavar="LEAST-MOST", help="bytes added to each of his payloads")
+    evading.add_argument("--split", type=int, metavar="BYTES", help="his TCP segments in pieces of at most so many")
+    evading.add_argument("--seed", type=int, default=1)
+    evading.add_argument("--out", default="lab-evading", metavar="DIR")
     check = verbs.add_parser("selfcheck", help="make a short capture and see whether its rules fit its packets")
     check.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(words)
@@ -50,6 +59,36 @@ def _common(parser, scenario="mix"):
     parser.add_argument("--calm", type=float, default=1.0,
                         help="stretches the pauses of honest people (default: 1)")
     parser.add_argument("--bulk", type=float, default=1.0, help="scales the sizes of files (default: 1)")
+
+
+def _evade(options):
+    moves = {}
+    if options.delay is not None:
+        if not 1 <= options.delay <= 1000 or not 0 <= options.jitter <= 1:
+            raise ValueError("--delay lies between 1 and 1000, --jitter between 0 and 1")
+        moves.update(delay=options.delay, jitter=options.jitter)
+    if options.pad:
+        least, _, most = options.pad.partition("-")
+        moves["pad"] = (int(least), int(most or least))
+        if not 0 <= moves["pad"][0] <= moves["pad"][1] <= evade.MTU:
+            raise ValueError("--pad: such as 64-512")
+    if options.split is not None:
+        if options.split < 1:
+            raise ValueError("--split: at least a byte")
+        moves["split"] = options.split
+    if not moves:
+        raise ValueError("no move: --delay, --pad or --split")
+    rows = []
+    for capture in options.captures:
+        name = os.path.basename(capture)
+        attacks_found, theirs = evade.rewrite(capture, os.path.join(options.out, name), moves, options.seed)
+        rows += theirs
+        print(f"{name}: {attacks_found} attacking connections")
+    with open(os.path.join(options.out, "labels.csv"), "w", newline="", encoding="ascii") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(labels.HEADER)
+        writer.writerows(rows)
+    return 0
 
 
 def _make(options):
