@@ -42,6 +42,7 @@ NSL = {
     "boost-mahalanobis": f"{FEW} boost,mahalanobis",
     "extra-mahalanobis": f"{FEW} extra-trees,mahalanobis",
     "extra-boost-mahalanobis": f"{FEW} extra-trees,boost,mahalanobis",
+    "bundled": f"{FEW} extra-trees,boost,mahalanobis --nodes-max 150000 --rounds 100",
     "three-mean": f"{FEW} forest,boost,mahalanobis",
     "three-vote": f"{FEW} forest,boost,mahalanobis --combine vote",
     "three-max": f"{FEW} forest,boost,mahalanobis --combine max",
