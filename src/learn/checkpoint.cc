@@ -30,6 +30,21 @@ std::uint64_t number_at(std::span<const std::byte> bytes, std::size_t offset) {
 
 Error system_error(const std::string& name) { return {Errc::io, name + ": " + std::strerror(errno)}; }
 
+std::string header_of(std::uint64_t training) {
+  std::string header(kMagic);
+  append_number(header, kVersion);
+  append_number(header, training);
+  return header;
+}
+
+std::string record_head(std::uint64_t number, std::string_view bytes) {
+  std::string head;
+  append_number(head, number);
+  append_number(head, bytes.size());
+  append_number(head, checksum64(std::as_bytes(std::span(bytes.data(), bytes.size()))));
+  return head;
+}
+
 bool write_all(int file, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(file, bytes.data(), bytes.size());
@@ -64,6 +79,7 @@ Result<CheckpointContent> parse_checkpoint(std::span<const std::byte> bytes) {
 Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path, std::uint64_t training) {
   Checkpoint out;
   out.name_ = path.string();
+  out.training_ = training;
   out.file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (out.file_ < 0) return system_error(out.name_);
   if (::flock(out.file_, LOCK_EX | LOCK_NB) != 0) {
@@ -94,10 +110,7 @@ Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path, std::uint
     return system_error(out.name_);
   }
   if (keep == 0) {
-    std::string header(kMagic);
-    append_number(header, kVersion);
-    append_number(header, training);
-    if (!write_all(out.file_, header)) return system_error(out.name_);
+    if (!write_all(out.file_, header_of(training))) return system_error(out.name_);
   }
   return out;
 }
@@ -108,6 +121,7 @@ Checkpoint& Checkpoint::operator=(Checkpoint&& other) noexcept {
   std::swap(file_, other.file_);
   std::swap(found_, other.found_);
   std::swap(name_, other.name_);
+  std::swap(training_, other.training_);
   std::swap(records_, other.records_);
   return *this;
 }
@@ -118,11 +132,26 @@ Checkpoint::~Checkpoint() {
 
 Result<void> Checkpoint::append(std::uint64_t number, std::string_view bytes) {
   if (file_ < 0) return {};
-  std::string head;
-  append_number(head, number);
-  append_number(head, bytes.size());
-  append_number(head, checksum64(std::as_bytes(std::span(bytes.data(), bytes.size()))));
-  if (!write_all(file_, head) || !write_all(file_, bytes)) return system_error(name_);
+  if (!write_all(file_, record_head(number, bytes)) || !write_all(file_, bytes)) return system_error(name_);
+  return {};
+}
+
+Result<void> Checkpoint::replace(std::uint64_t number, std::string_view bytes) {
+  if (file_ < 0) return {};
+  const std::string beside = name_ + ".new";
+  const int file = ::open(beside.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file < 0) return system_error(beside);
+  // Locked before it has the name, so that whoever opens it finds it taken.
+  if (::flock(file, LOCK_EX | LOCK_NB) != 0 || !write_all(file, header_of(training_)) ||
+      !write_all(file, record_head(number, bytes)) || !write_all(file, bytes) ||
+      ::rename(beside.c_str(), name_.c_str()) != 0) {
+    const Error error = system_error(beside);
+    ::close(file);
+    ::unlink(beside.c_str());
+    return error;
+  }
+  ::close(file_);
+  file_ = file;
   return {};
 }
 

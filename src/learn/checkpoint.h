@@ -58,11 +58,15 @@ class Checkpoint {
   std::vector<CheckpointRecord> take_records() { return std::move(records_); }
   // One caller at a time.
   Result<void> append(std::uint64_t number, std::string_view bytes);
+  // The file holds this record alone from now on, for what each record supersedes. It is written beside the
+  // file and then takes its name, so there is a whole one at any moment.
+  Result<void> replace(std::uint64_t number, std::string_view bytes);
 
  private:
   int file_ = -1;
   Found found_ = Found::nothing;
   std::string name_;
+  std::uint64_t training_ = 0;
   std::vector<CheckpointRecord> records_;
 };
 

@@ -10,6 +10,23 @@ namespace {
 
 using model::Step;
 
+// Clips so that what is scaled lies within ±reach.
+void limit(Step& step, double reach) {
+  const auto back = [&](double scaled) {
+    const double x = scaled / static_cast<double>(step.scale) + static_cast<double>(step.shift);
+    return step.encode == Step::Encode::log_scale ? std::copysign(std::expm1(std::abs(x)), x) : x;
+  };
+  const double low = back(-reach), high = back(reach);
+  if (low > static_cast<double>(step.low)) step.low = std::min(static_cast<float>(low), step.high);
+  if (high < static_cast<double>(step.high)) step.high = std::max(static_cast<float>(high), step.low);
+}
+
+// What so large a share of the numbers lies below.
+double quantile(const std::vector<float>& sorted, double share) {
+  return static_cast<double>(
+      sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))]);
+}
+
 // The step of a numeric column from its finite values in the rows.
 Step numeric_step(const Dataset& training, std::size_t input, const PreprocessOptions& options) {
   std::vector<float> finite;
@@ -63,6 +80,15 @@ Step numeric_step(const Dataset& training, std::size_t input, const PreprocessOp
       step.scale = deviation > 0 ? static_cast<float>(1 / deviation) : 1.0f;
       break;
     }
+    case PreprocessOptions::Scaling::robust: {
+      std::sort(finite.begin(), finite.end());
+      double width = quantile(finite, 0.75) - quantile(finite, 0.25);
+      if (!(width > 0)) width = quantile(finite, 0.95) - quantile(finite, 0.05);
+      if (!(width > 0)) width = static_cast<double>(highest) - static_cast<double>(lowest);
+      step.shift = static_cast<float>(quantile(finite, 0.5));
+      step.scale = width > 0 ? static_cast<float>(1 / width) : 1.0f;
+      break;
+    }
     case PreprocessOptions::Scaling::min_max:
       step.shift = lowest;
       step.scale = highest > lowest
@@ -71,6 +97,7 @@ Step numeric_step(const Dataset& training, std::size_t input, const PreprocessOp
       break;
   }
   if (!std::isfinite(step.scale)) step.scale = 1;
+  if (options.reach > 0) limit(step, options.reach);
   return step;
 }
 

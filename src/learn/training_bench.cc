@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "learn/boost_trainer.h"
 #include "learn/forest_trainer.h"
+#include "learn/network_trainer.h"
 
 namespace {
 
@@ -42,6 +43,34 @@ void grow_tree(benchmark::State& state) {
   state.SetLabel("items are trees");
 }
 BENCHMARK(grow_tree)->Arg(10'000)->Arg(100'000)->Unit(benchmark::kMillisecond);
+
+// Two epochs on one core in batches of 256; items are rows. What they say again are 70 columns.
+void train_network(benchmark::State& state, bool encodes) {
+  Random random(1);
+  learn::Dataset data;
+  data.schema.resize(70);
+  data.classes = {"benign", "attack"};
+  for (std::size_t row = 0; row < 20'480; ++row) {
+    for (int i = 0; i < 70; ++i) data.values.push_back(static_cast<float>(random.unit() * 2 - 1));
+    data.labels.push_back(data.values[row * 70] > 0 ? 1 : 0);
+  }
+  learn::NetworkOptions options;
+  options.epochs = 2;
+  options.threads = 1;
+  std::vector<learn::LearningLayer> layers =
+      learn::perceptron(std::vector<std::size_t>{512, 256, 128, 64, 32}, 1, 0.2);
+  if (encodes) {
+    options.goal = learn::NetworkOptions::Goal::reconstruction;
+    layers = learn::autoencoder(std::vector<std::size_t>{64, 16, 64}, 70);
+  }
+  for (auto _ : state) {
+    const auto fitted = learn::fit_network(data, nullptr, {1, 70}, layers, options);
+    if (!fitted) return state.SkipWithError("does not train");
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * data.rows() * options.epochs));
+}
+BENCHMARK_CAPTURE(train_network, perceptron_70_512_256_128_64_32_1, false)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(train_network, autoencoder_70_64_16_64_70, true)->Unit(benchmark::kMillisecond);
 
 void ours(benchmark::State& state) {
   const auto data = drawn(20'000);

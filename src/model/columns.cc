@@ -564,6 +564,8 @@ Made load_columns(FileReader& in, TransformTag tag, int nesting) {
       return PowerTransform::load(in);
     case TransformTag::quantiles:
       return QuantileTransform::load(in);
+    case TransformTag::packet_steps:
+      return load_packet_steps(in);
     default:
       return in.fail("a transform of kind " + std::to_string(static_cast<std::uint32_t>(tag)) +
                      ", which this version does not know");

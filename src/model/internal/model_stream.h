@@ -62,6 +62,7 @@ enum class TransformTag : std::uint32_t {
   power = 8,
   quantiles = 9,
   tensor_program = 12,
+  packet_steps = 13,
 };
 
 inline constexpr std::uint32_t kNoSection = 0xffffffffu;
