@@ -314,7 +314,8 @@ Rows on_a_line(std::size_t benign, std::size_t odd, std::uint64_t seed = 1) {
 
 TEST_F(TrainTest, DetectorsOfBenignRowsNeedNoAttacks) {
   write("test.csv", on_a_line(500, 50, 2).csv());
-  for (const std::string model : {"isolation-forest", "mahalanobis", "histogram", "neighbours"}) {
+  for (const std::string model : {"isolation-forest", "mahalanobis", "histogram", "neighbours",
+                                  "autoencoder --layers 8,2,8 --epochs 3"}) {
     Outcome outcome = train(on_a_line(600, 0).csv(), "--model " + model);
     EXPECT_EQ(outcome.status, 0) << model << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr("180 benign validation rows"));
@@ -359,16 +360,20 @@ TEST_F(TrainTest, EnsemblesOfAnyMembers) {
   }
   write("test.csv", drawn(300, 2).csv());
   for (const std::string how :
-       {"--members forest,boost --weights-of 0.35,0.65", "--members forest,mahalanobis --combine max",
+       {"--members forest,boost,mlp --weights-of 0.35,0.35,0.3 --layers 8 --epochs 2",
+        "--members forest,autoencoder --combine max --layers 4 --epochs 2",
+        "--members forest,boost --weights-of 0.35,0.65", "--members forest,mahalanobis --combine max",
         "--members forest,boost,mahalanobis --combine vote", "--members tree,histogram --combine stack",
         "--members forest,isolation-forest --weights-of learnt",
         "--members boost,mahalanobis --combine max --name-anomalies",
         "--members mahalanobis,neighbours --combine mean"}) {
     const Outcome outcome = train(rows.csv(), "--rounds 5 --model ensemble " + how);
     EXPECT_EQ(outcome.status, 0) << how << outcome.err;
-    const Outcome judged = nidus("detect test.csv --detector made --format csv --explain");
+    // Which columns a perceptron goes by is not told.
+    const std::string why = how.find("mlp") == std::string::npos ? " --explain" : "";
+    const Outcome judged = nidus("detect test.csv --detector made --format csv" + why);
     EXPECT_EQ(judged.status, 0) << how << judged.err;
-    EXPECT_EQ(nidus("evaluate made test.csv --label label --json --bootstrap 0 --explain").status, 0) << how;
+    EXPECT_EQ(nidus("evaluate made test.csv --label label --json --bootstrap 0" + why).status, 0) << how;
     EXPECT_EQ(nidus("inspect made").status, 0) << how;
   }
   EXPECT_THAT(text("made/detector.json"), HasSubstr("anomaly"));
@@ -379,6 +384,44 @@ TEST_F(TrainTest, EnsemblesOfAnyMembers) {
         "--members forest,boost --combine mean --name-anomalies"}) {
     EXPECT_NE(train(rows.csv(), "--rounds 5 --model ensemble " + how).status, 0) << how;
   }
+}
+
+TEST_F(TrainTest, PerceptronsAndAutoencodersFromTableToVerdict) {
+  write("test.csv", drawn(500, 2).csv());
+  const std::string small = " --layers 32,16 --epochs 20 --batch 64 --learning-rate 0.01";
+  Outcome outcome = train(drawn(2000).csv(), "--model mlp --json" + small);
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("of the rows kept aside"), HasSubstr("neural network")));
+  const Outcome measured = nidus("evaluate made test.csv --label label --bootstrap 0");
+  EXPECT_EQ(measured.status, 0) << measured.err;
+  const Outcome found = nidus("detect test.csv --detector made --format csv");
+  ASSERT_EQ(found.status, 0) << found.err;
+  EXPECT_THAT(found.out, HasSubstr("flood"));
+  EXPECT_THAT(nidus("detect test.csv --detector made --explain").err, HasSubstr("neural network"));
+
+  // What an autoencoder says is explained by the columns that it could not say again.
+  write("odd.csv", on_a_line(200, 100, 3).csv());
+  outcome = train(on_a_line(3000, 0).csv(),
+                  "--model autoencoder --layers 8,2,8 --epochs 20 --batch 64 --learning-rate 0.01 --scaling "
+                  "robust --noise 0.05");
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(text("made/detector.json"),
+              AllOf(HasSubstr("\"kind\": \"anomaly\""), HasSubstr("loss_of_rows_kept_aside")));
+  const Outcome judged = nidus("detect odd.csv --detector made --format ndjson --explain --attacks-only");
+  ASSERT_EQ(judged.status, 0) << judged.err;
+  EXPECT_GE(std::count(judged.out.begin(), judged.out.end(), '\n'), 90);
+  const Outcome why = nidus("explain made odd.csv --format csv");
+  ASSERT_EQ(why.status, 0) << why.err;
+  EXPECT_THAT(why.out, testing::ContainsRegex("\nbytes,"));
+}
+
+TEST_F(TrainTest, NetworksOfTooLittleOrOfNoSense) {
+  const std::string rows = drawn(40).csv();
+  EXPECT_THAT(train(rows, "--model mlp --layers 8,x").err, HasSubstr("--layers: 'x' is no number"));
+  EXPECT_THAT(train(rows, "--model lstm").err, HasSubstr("no column 'sequence'"));
+  EXPECT_THAT(train(rows, "--model lstm --features size").err, HasSubstr("'size' says nothing of a packet"));
+  EXPECT_EQ(train(drawn(12).csv(), "--model mlp --layers 8 --epochs 2").status, 0);
+  EXPECT_EQ(train(on_a_line(10, 0).csv(), "--model autoencoder --layers 2 --epochs 2").status, 0);
 }
 
 // The kernel ends a program that writes more to a file than it may, here in the middle of a record of the
@@ -405,6 +448,26 @@ TEST_F(TrainTest, WhatIsKilledGoesOnAndComesOutTheSame) {
     EXPECT_TRUE(text("made/model-1.nidus") == bytes);
     fs::remove_all(folder_ / "made");
   }
+}
+
+TEST_F(TrainTest, AKilledNetworkGoesOnFromItsLastEpoch) {
+  write("rows.csv", drawn(3000).csv());
+  const std::vector<std::string> words = {"train",   "rows.csv", "--label",    "label", "-o",       "made",
+                                          "--model", "mlp",      "--layers",   "64,32", "--epochs", "40",
+                                          "--batch", "32",       "--patience", "0"};
+  std::string line;
+  for (const auto& word : words) line += word + " ";
+  const int status = signalled(words, SIGKILL, [&] { return size("made.mlp.checkpoint") > 24; });
+  ASSERT_TRUE(WIFSIGNALED(status));
+  const Outcome resumed = nidus(line + "--threads 1");
+  ASSERT_EQ(resumed.status, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("of 40 epochs were there already"));
+  EXPECT_FALSE(fs::exists(folder_ / "made.mlp.checkpoint"));
+  const std::string bytes = text("made/model-1.nidus");
+  fs::remove_all(folder_ / "made");
+  ASSERT_EQ(nidus(line + "--no-checkpoint").status, 0);
+  EXPECT_FALSE(bytes.empty());
+  EXPECT_TRUE(text("made/model-1.nidus") == bytes);
 }
 
 TEST_F(TrainTest, AnInterruptSaysWhereTheWorkStands) {

@@ -39,7 +39,7 @@ learn::Candidate candidate_of(const TrainArguments& given, Kind kind) {
   }
   out.boost.rounds = given.rounds;
   if (given.depth != 0) out.boost.max_depth = given.depth;
-  out.boost.learning_rate = given.learning_rate;
+  if (given.learning_rate != 0) out.boost.learning_rate = given.learning_rate;
   out.boost.min_child_weight = given.min_child_weight;
   out.boost.subsample = given.subsample;
   out.boost.columns_per_tree = given.columns;

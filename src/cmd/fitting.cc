@@ -41,6 +41,7 @@ void say_where_it_stands(const std::filesystem::path& checkpoint) {
 Result<Learnt> fit(const Lesson& lesson) {
   Learnt out;
   const auto fit_family = lesson.given.model == "ensemble" && !lesson.given.members.empty() ? fit_ensemble
+                          : is_network(lesson.given.model)                                  ? fit_networks
                           : is_of_benign_rows(lesson.given.model)                           ? fit_anomaly
                                                                                             : fit_trees;
   if (auto done = fit_family(lesson, out); !done) return std::move(done).error();

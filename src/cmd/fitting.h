@@ -58,6 +58,8 @@ Result<Learnt> fit(const Lesson& lesson);
 Result<void> fit_trees(const Lesson& lesson, Learnt& learnt);
 // Detectors of benign rows, which are all that they see of the lesson.
 Result<void> fit_anomaly(const Lesson& lesson, Learnt& learnt);
+// Networks, with what they need before them. A tenth of the rows is kept from them to stop by.
+Result<void> fit_networks(const Lesson& lesson, Learnt& learnt);
 // What --members names, made one as --combine says. A share of the rows is kept from the members where their
 // scores must be brought to one scale, or weights learnt.
 Result<void> fit_ensemble(const Lesson& lesson, Learnt& learnt);

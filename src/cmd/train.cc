@@ -159,6 +159,8 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
     return Error{Errc::invalid, "--members are those of --model ensemble"};
   if (given.model == "ensemble" && given.search)
     return Error{Errc::invalid, "a search chooses one model: --model any, forest, extra-trees or boost"};
+  if (given.search && (is_network(given.model) || given.is_of_benign_rows()))
+    return Error{Errc::invalid, "a search chooses settings of --model any, forest, extra-trees or boost"};
   if (!given.contamination.empty() && given.model != "isolation-forest")
     return Error{Errc::invalid, "--contamination draws the line of an isolation forest; others have --fpr"};
   const bool changes_scores = !given.calibration.empty() || given.unknown;
@@ -173,7 +175,7 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
   if (labels.classes.size() < 2)
     return Error{Errc::invalid,
                  "all rows are benign: there is nothing to tell apart; what learns from benign rows alone is "
-                 "--model isolation-forest, mahalanobis, histogram or neighbours"};
+                 "--model isolation-forest, mahalanobis, histogram, neighbours or autoencoder"};
   const auto counts_of_all = labels.counts();
   if (counts_of_all[0] == 0) {
     return Error{
@@ -285,6 +287,7 @@ int run_train(std::span<const std::string> words) {
   given.declare(arguments);
   if (const auto status = arguments.read(words)) return *status;
   given.labels.may_lack_labels = given.is_of_benign_rows();
+  if (reads_packets(given.model) && given.features.empty()) given.features = {"sequence"};
   if (given.output.empty())
     return complain_usage("train", "where to? Name the detector's folder with --output");
   catch_interrupts();

@@ -240,9 +240,11 @@ void TrainArguments::declare(Arguments& arguments) {
   arguments.option(
       "--model", model,
       "What is fitted; ensemble: --members; any: what --search finds best. Of benign rows alone: "
-      "isolation-forest, mahalanobis, histogram, neighbours",
+      "isolation-forest, mahalanobis, histogram, neighbours, autoencoder. Of the first packets of flows: "
+      "lstm, "
+      "cnn, cnn-lstm",
       {"forest", "extra-trees", "boost", "tree", "isolation-forest", "mahalanobis", "histogram", "neighbours",
-       "ensemble", "any"});
+       "mlp", "autoencoder", "lstm", "cnn", "cnn-lstm", "ensemble", "any"});
   arguments.option("--members", members, "ensemble: any of the other models; forest,boost without it");
   arguments.option("--combine", combine,
                    "ensemble: weighted mean, majority vote, maximum (one alert budget for all), or stacking",
@@ -308,7 +310,28 @@ void TrainArguments::declare(Arguments& arguments) {
       "--early-stopping", early_stopping,
       "boost: end when a tenth of the rows to learn from, kept aside, has not gained for so many "
       "rounds; 0 never");
-  arguments.option("--learning-rate", learning_rate, "boost: what a round counts", 0.0001, 1);
+  arguments.option("--learning-rate", learning_rate,
+                   "boost: what a round counts, 0 is 0.3; networks: how far a step of Adam goes, 0 is 0.001",
+                   0, 1);
+  arguments.option("--layers", layers,
+                   "networks: sizes of the hidden layers; without it 512,256,128,64,32, of an autoencoder "
+                   "64,16,64, of what reads packets 32");
+  arguments.option("--epochs", epochs, "networks: how often the rows are gone through at most", 100000);
+  arguments.option("--batch", batch, "networks: rows that a step is made by", 65536);
+  arguments.option("--dropout", dropout,
+                   "networks but autoencoders: share of numbers left out while learning", 0, 0.95);
+  arguments.option("--noise", noise, "autoencoder: deviation of noise on what it learns to clean", 0, 100);
+  arguments.option(
+      "--patience", patience,
+      "networks: end when a tenth of the rows to learn from, kept aside, has not gained for so many "
+      "epochs; 0 never",
+      100000);
+  arguments.option("--schedule", schedule, "networks: how the learning rate goes down",
+                   {"plateau", "cosine", "constant"});
+  arguments.option("--scaling", scaling,
+                   "mlp, autoencoder: how columns of numbers are brought to one scale; log: logarithms, then "
+                   "standard",
+                   {"standard", "robust", "min-max", "log", "none"});
   arguments.option("--min-child-weight", min_child_weight, "boost: least weight of a leaf", 0, 1e6);
   arguments.option("--subsample", subsample, "boost: share of the rows for each round", 0.01, 1);
   arguments.option("--columns", columns, "boost: share of the columns for each tree", 0.01, 1);
@@ -333,8 +356,18 @@ void TrainArguments::declare(Arguments& arguments) {
       "which no more than --fpr of the benign validation rows are taken for attacks.");
 }
 
+bool is_network(std::string_view family) {
+  constexpr std::string_view kFamilies[] = {"mlp", "autoencoder", "lstm", "cnn", "cnn-lstm"};
+  return std::find(std::begin(kFamilies), std::end(kFamilies), family) != std::end(kFamilies);
+}
+
+bool reads_packets(std::string_view family) {
+  return is_network(family) && family != "mlp" && family != "autoencoder";
+}
+
 bool is_of_benign_rows(std::string_view family) {
-  constexpr std::string_view kFamilies[] = {"isolation-forest", "mahalanobis", "histogram", "neighbours"};
+  constexpr std::string_view kFamilies[] = {"isolation-forest", "mahalanobis", "histogram", "neighbours",
+                                            "autoencoder"};
   return std::find(std::begin(kFamilies), std::end(kFamilies), family) != std::end(kFamilies);
 }
 

@@ -23,15 +23,15 @@ struct TrainArguments {
   std::vector<std::string> inputs, features, exclude;
   std::string output, validate_on, model = "forest", classes = "multi", name, version = "1",
                                    weights = "balanced", encode = "one-hot", combine = "mean", contamination,
-                                   calibration;
-  std::vector<std::string> members, weights_of;
+                                   calibration, scaling = "standard", schedule = "plateau";
+  std::vector<std::string> members, weights_of, layers;
   double fpr = 0.01, validation = 0.3;
   std::optional<double> unknown;
   std::uint64_t seed = 1, trees = 0, depth = 0, min_leaf = 1, split_features = 0, nodes_max = 0, rounds = 200,
                 early_stopping = 0, rows_per_class = 0, candidates = 27, bins = 10, neighbours = 5,
-                sample = 5000;
-  double learning_rate = 0.3, min_child_weight = 1, subsample = 1, columns = 1, lambda = 1, gamma = 0,
-         scale_positive = 1, search_minutes = 10;
+                sample = 5000, epochs = 30, batch = 256, patience = 8;
+  double learning_rate = 0, min_child_weight = 1, subsample = 1, columns = 1, lambda = 1, gamma = 0,
+         scale_positive = 1, search_minutes = 10, dropout = 0.2, noise = 0;
   bool json = false, out_of_bag = false, search = false, no_checkpoint = false, name_anomalies = false;
   LabelArguments labels;
   MeteringArguments metering;
@@ -41,7 +41,10 @@ struct TrainArguments {
   bool is_of_benign_rows() const;
 };
 
-// Of --model or --members.
+// Of --model or --members: what of them learns from benign rows alone, what is a network, and
+// which of these read the first packets of a flow.
+bool is_network(std::string_view family);
+bool reads_packets(std::string_view family);
 bool is_of_benign_rows(std::string_view family);
 
 // What training works on, wherever it came from.
