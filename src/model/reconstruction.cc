@@ -28,6 +28,7 @@ void for_each_part(const Model& inner, Reconstruction::Measure measure, std::spa
   if (most * columns > kOnStack) on_heap.resize(most * columns);
   const std::span<double> said = on_heap.empty() ? std::span<double>(on_stack) : std::span<double>(on_heap);
   const auto n = static_cast<double>(columns);
+  const bool is_wide = inner.is_wide(), is_squared = measure == Reconstruction::Measure::squared;
   for (std::size_t first = 0; first < count; first += most) {
     const std::size_t some = std::min(most, count - first);
     const auto given = rows.subspan(first * columns, some * columns);
@@ -36,13 +37,14 @@ void for_each_part(const Model& inner, Reconstruction::Measure measure, std::spa
     } else {
       inner.score_wide(given, some, said);
     }
-    for (std::size_t i = 0; i < some * columns; ++i) {
-      // What the inner model was told: a row of floats, unless it is wide.
-      const double told =
-          inner.is_wide() ? static_cast<double>(given[i]) : static_cast<double>(static_cast<float>(given[i]));
-      const double off = told - said[i];
-      see(first + i / columns, i % columns,
-          (measure == Reconstruction::Measure::squared ? off * off : std::abs(off)) / n);
+    for (std::size_t row = 0, i = 0; row < some; ++row) {
+      for (std::size_t column = 0; column < columns; ++column, ++i) {
+        // What the inner model was told: a row of floats, unless it is wide.
+        const double told =
+            is_wide ? static_cast<double>(given[i]) : static_cast<double>(static_cast<float>(given[i]));
+        const double off = told - said[i];
+        see(first + row, column, (is_squared ? off * off : std::abs(off)) / n);
+      }
     }
   }
 }
