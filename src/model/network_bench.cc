@@ -37,19 +37,19 @@ Network perceptron(const std::vector<std::size_t>& sizes, Activation::Kind last,
   return *Network::make(std::move(parts));
 }
 
-Network sequence(model::layer::Cell::Kind kind) {
+Network sequence(model::layer::Cell::Kind kind, std::size_t steps = 10, std::size_t inputs = 16,
+                 std::size_t units = 64) {
   Random random(2);
-  constexpr std::size_t kSteps = 10, kInputs = 16, kUnits = 64;
   model::layer::Cell cell;
   cell.kind = kind;
-  cell.inputs = kInputs;
-  cell.units = kUnits;
-  cell.kernel = drawn(random, kInputs * cell.gates() * kUnits, 0.2);
-  cell.recurrent = drawn(random, kUnits * cell.gates() * kUnits, 0.1);
+  cell.inputs = inputs;
+  cell.units = units;
+  cell.kernel = drawn(random, inputs * cell.gates() * units, 0.2);
+  cell.recurrent = drawn(random, units * cell.gates() * units, 0.1);
   Network::Parts parts;
-  parts.input = {kSteps, kInputs};
+  parts.input = {steps, inputs};
   parts.layers = {model::layer::Recurrence{std::move(cell), {}, false},
-                  model::layer::Dense{kUnits, 1, drawn(random, kUnits, 0.2), {}},
+                  model::layer::Dense{units, 1, drawn(random, units, 0.2), {}},
                   model::layer::Activate{Activation::of(Activation::Kind::sigmoid)}};
   return *Network::make(std::move(parts));
 }
@@ -88,6 +88,12 @@ BENCHMARK(autoencoder_70_64_16_64_70)->ArgsProduct({{1, 1024}, {0, 1}});
 
 void lstm_10x16_64(benchmark::State& state) { score(state, sequence(model::layer::Cell::Kind::lstm)); }
 BENCHMARK(lstm_10x16_64)->Arg(1)->Arg(1024);
+
+// What `nidus train --model lstm` makes of the first packets of a flow.
+void lstm_32x4_32(benchmark::State& state) {
+  score(state, sequence(model::layer::Cell::Kind::lstm, 32, 4, 32));
+}
+BENCHMARK(lstm_32x4_32)->Arg(1)->Arg(1024);
 
 void gru_10x16_64(benchmark::State& state) {
   score(state, sequence(model::layer::Cell::Kind::gru_reset_after));
