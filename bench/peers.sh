@@ -74,7 +74,7 @@ runs=(
   "bare read: cat|$packets|cat $capture"
   "bare read: 64 bytes of each packet, mapped|$packets|$build/bench/read_capture $capture"
   "nidus, capture to feature rows in memory|$packets|$build/bench/rows_in_memory $capture"
-  "nidus flows, to a CSV file|$packets|$nidus flows --threads 1 $capture -o $folder/out/nidus.csv"
+  "nidus flows, to a CSV file|$packets|$nidus flows --threads 1 --features flow $capture -o $folder/out/nidus.csv"
 )
 absent=()
 offer() {  # program, name, packets, command
