@@ -266,9 +266,10 @@ TEST_F(OpenapiTest, DescribesEveryRouteAndNothingElse) {
   auto log = Log::open({.file = folder / "log"});
   Application app(settings, std::move(*log));
   std::set<std::string> served, described;
-  for (auto* area : {routes_of_service, routes_of_ensemble, routes_of_anomalies, routes_of_records,
-                     routes_of_detectors, routes_of_drift, routes_of_captures, routes_of_jobs, routes_of_uploads,
-                     routes_of_predict, routes_of_inference, routes_of_alerts, routes_of_keys}) {
+  for (auto* area :
+       {routes_of_service, routes_of_ensemble, routes_of_anomalies, routes_of_records, routes_of_detectors,
+        routes_of_drift, routes_of_captures, routes_of_jobs, routes_of_uploads, routes_of_predict,
+        routes_of_inference, routes_of_alerts, routes_of_keys}) {
     for (const auto& route : area(app))
       served.insert(std::string(http::name_of(route.method)) + " " + route.pattern);
   }
