@@ -392,7 +392,9 @@ void follow(const Calibration& curve, std::size_t inputs, std::span<double> cont
   double way = 0;
   for (std::size_t i = 0; i < inputs; ++i) way += contributions[i];
   const double from = curve.after(base), to = curve.after(base + way);
-  for (std::size_t i = 0; i < inputs; ++i) contributions[i] *= way == 0 ? 0 : (to - from) / way;
+  // Hostile leaves may add up to no number; then nothing can be said of the columns.
+  const double slope = way == 0 || !std::isfinite(way) ? 0 : (to - from) / way;
+  for (std::size_t i = 0; i < inputs; ++i) contributions[i] = slope == 0 ? 0 : contributions[i] * slope;
   contributions[inputs] = from;
 }
 
