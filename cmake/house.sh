@@ -46,10 +46,11 @@ need() {
   rm -f "$log"
 }
 
-# One compiler per processor, but none that has less than 700 MB of memory: our largest source takes about 500.
+# One compiler per processor and one more, so that none idles while the last and largest sources are compiled; but none
+# that has less than 700 MB of memory: our largest source takes about 500.
 jobs_here() {
   by_memory=$(awk '/^MemAvailable:/ { print int($2 / 700000) }' /proc/meminfo 2>/dev/null)
-  jobs=$(nproc 2>/dev/null || echo 2)
+  jobs=$(($(nproc 2>/dev/null || echo 2) + 1))
   [ "${by_memory:-$jobs}" -ge "$jobs" ] || jobs=$by_memory
   [ "$jobs" -ge 1 ] || jobs=1
   echo "$jobs"

@@ -162,7 +162,7 @@ Line measured(std::string name, std::optional<double> nominal, double threshold,
   return out;
 }
 
-struct Outcome {
+struct Lines {
   std::vector<Line> lines;  // the one that it had, the presets, and what was wished for
   std::size_t chosen = 0;
   std::uint64_t rows = 0, fitted = 0, trimmed = 0;
@@ -174,7 +174,7 @@ struct Outcome {
 
 std::string percent(double share) { return fmt::format("{:.3g} %", share * 100); }
 
-std::string Outcome::to_text() const {
+std::string Lines::to_text() const {
   std::string out =
       fmt::format("{} rows{}; lines are drawn by the earlier {} and measured on the later {}\n\n",
                   with_thousands(rows), hours ? fmt::format(" in {}", duration_text(*hours * 3600)) : "",
@@ -196,7 +196,7 @@ std::string Outcome::to_text() const {
   return out;
 }
 
-void Outcome::to_json(JsonWriter& json) const {
+void Lines::to_json(JsonWriter& json) const {
   json.begin_object();
   json.field("rows", rows);
   json.field("rows_drawn_by", fitted);
@@ -281,9 +281,9 @@ Result<std::pair<std::string, double>> wish(const CalibrateArguments& given, con
   return std::pair<std::string, double>(kPresets[1].name, kPresets[1].rate);
 }
 
-Result<Outcome> draw(const CalibrateArguments& given, const detect::Manifest& manifest,
+Result<Lines> draw(const CalibrateArguments& given, const detect::Manifest& manifest,
                      const SiteRows& site) {
-  Outcome out;
+  Lines out;
   out.rows = site.rows.size();
   out.fitted = site.fitted;
   const auto earlier = site.scores(false), later = site.scores(true);

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kReasons = 5, kMistakesEach = 4, kLabels = 20;
 
 // "row 17 of test.csv: 10.0.0.1:4000 to 10.0.0.2:80, TCP".
-std::string where_text(const JudgedRows& judged, std::size_t row) {
+std::string where_text(const ExplainedRows& judged, std::size_t row) {
   const detect::Subject& subject = judged.rows.subjects[row];
   const std::filesystem::path input = judged.inputs[judged.rows.input_of[row]];
   std::string out = fmt::format("{} {} of {}", judged.rows.are_flows ? "flow" : "row",
@@ -28,7 +28,7 @@ std::string where_text(const JudgedRows& judged, std::size_t row) {
   return out;
 }
 
-learn::ExplainedMistake explain_row(const detect::Reasoner& reasoner, const JudgedRows& judged,
+learn::ExplainedMistake explain_row(const detect::Reasoner& reasoner, const ExplainedRows& judged,
                                     const learn::Mistake& mistake) {
   const std::size_t width = reasoner.inputs();
   const auto row = std::span(judged.rows.values).subspan(mistake.row * width, width);
@@ -89,7 +89,7 @@ std::vector<float> rows_at(std::span<const float> rows, std::size_t width,
   return out;
 }
 
-Result<learn::Explained> explain_judged(const detect::Detector& detector, const JudgedRows& judged,
+Result<learn::Explained> explain_judged(const detect::Detector& detector, const ExplainedRows& judged,
                                         std::uint64_t most, std::uint64_t seed, std::uint64_t threads) {
   const auto reasoner = detect::Reasoner::make(detector);
   if (!reasoner) return reasoner.error();

@@ -28,7 +28,7 @@ std::vector<float> rows_at(std::span<const float> rows, std::size_t width,
                            std::span<const std::size_t> chosen);
 
 // Rows with what a detector made of them.
-struct JudgedRows {
+struct ExplainedRows {
   const LabelledRows& rows;             // with subjects
   std::span<const std::string> inputs;  // their files
   std::span<const double> scores;       // attack scores
@@ -36,7 +36,7 @@ struct JudgedRows {
 };
 
 // Importance over at most `most` rows (0: all), drawn by the seed, and the worst mistakes among all of them.
-Result<learn::Explained> explain_judged(const detect::Detector& detector, const JudgedRows& judged,
+Result<learn::Explained> explain_judged(const detect::Detector& detector, const ExplainedRows& judged,
                                         std::uint64_t most, std::uint64_t seed, std::uint64_t threads);
 
 }  // namespace nidus::cmd
