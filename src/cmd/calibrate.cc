@@ -281,8 +281,7 @@ Result<std::pair<std::string, double>> wish(const CalibrateArguments& given, con
   return std::pair<std::string, double>(kPresets[1].name, kPresets[1].rate);
 }
 
-Result<Lines> draw(const CalibrateArguments& given, const detect::Manifest& manifest,
-                     const SiteRows& site) {
+Result<Lines> draw(const CalibrateArguments& given, const detect::Manifest& manifest, const SiteRows& site) {
   Lines out;
   out.rows = site.rows.size();
   out.fitted = site.fitted;
