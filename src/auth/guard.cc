@@ -14,6 +14,7 @@
 #include "auth/api_key.h"
 #include "auth/rate_limiter.h"
 #include "auth/scopes.h"
+#include "base/clock.h"
 #include "base/text.h"
 
 namespace nidus::auth {
@@ -37,12 +38,6 @@ struct HeldKey {
   mutable std::atomic<std::int64_t> noted_us{0};
 };
 using Keys = std::unordered_map<std::string, std::shared_ptr<const HeldKey>, TextHash, std::equal_to<>>;
-
-std::int64_t now_microseconds() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 bool is_ipv4(const std::array<std::uint8_t, 16>& address) {
   static constexpr std::array<std::uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -138,22 +133,22 @@ bool Guard::Impl::required() const {
 
 // Whose key or token it is; nothing if it is not good.
 std::optional<http::Caller> Guard::Impl::caller_of(std::string_view credentials) {
-  const auto now_us = now_microseconds();
+  const auto now = now_us();
   if (const auto text = parse_api_key(credentials)) {
     const auto snapshot = keys.load();
     const auto found = snapshot->find(text->id);
     if (found == snapshot->end()) return std::nullopt;
     const HeldKey& known = *found->second;
-    if (!is_secret_of(known.key, text->secret) || !is_live(known.key, now_us)) return std::nullopt;
+    if (!is_secret_of(known.key, text->secret) || !is_live(known.key, now)) return std::nullopt;
     auto noted = known.noted_us.load();
-    if (now_us - noted > kUseNotedUs && known.noted_us.compare_exchange_strong(noted, now_us)) {
-      store->write({store::UseKey{known.key.id, now_us}}, [](const Result<store::Store::Numbers>&) {});
+    if (now - noted > kUseNotedUs && known.noted_us.compare_exchange_strong(noted, now)) {
+      store->write({store::UseKey{known.key.id, now}}, [](const Result<store::Store::Numbers>&) {});
     }
     return http::Caller{fmt::format("key:{}", known.key.id), known.key.scopes};
   }
   const auto verifier = tokens.load();
   if (!verifier) return std::nullopt;
-  const auto claims = verifier->verify(credentials, now_us / 1'000'000);
+  const auto claims = verifier->verify(credentials, now / 1'000'000);
   if (!claims) return std::nullopt;
   return http::Caller{"token:" + claims->subject.substr(0, 100), claims->scopes};
 }

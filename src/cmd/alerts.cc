@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/number.h"
 #include "base/text.h"
@@ -135,9 +135,7 @@ int triage(store::Store& store, const AlertsWanted& wanted) {
     return complain_usage("alerts", "what is to be done? --state or --comment");
   triage.comment = wanted.comment;
   triage.author = "local:" + local_user();
-  triage.time_us = std::chrono::duration_cast<std::chrono::microseconds>(
-                       std::chrono::system_clock::now().time_since_epoch())
-                       .count();
+  triage.time_us = now_us();
   store::AuditEntry entry;
   entry.time_us = triage.time_us;
   entry.who = triage.author;

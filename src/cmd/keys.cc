@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -9,6 +8,7 @@
 
 #include "auth/api_key.h"
 #include "auth/scopes.h"
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/text.h"
 #include "cmd/arguments.h"
@@ -22,17 +22,11 @@ namespace {
 
 constexpr std::int64_t kDayUs = 86'400LL * 1'000'000;
 
-std::int64_t key_moment() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 void write_key_fields(JsonWriter& json, const store::ApiKey& key) {
   json.field("id", key.id);
   json.field("name", key.name);
   json.field("scopes", auth::scopes_text(key.scopes));
-  json.field("live", auth::is_live(key, key_moment()));
+  json.field("live", auth::is_live(key, now_us()));
   json.field("created", iso8601(key.created_us));
   if (key.expires_us) json.field("expires", iso8601(*key.expires_us));
   if (key.revoked_us) json.field("revoked", iso8601(*key.revoked_us));
@@ -47,7 +41,7 @@ int print_key_line(std::string text) {
 
 store::AuditEntry audited(std::string action, const std::string& id) {
   store::AuditEntry entry;
-  entry.time_us = key_moment();
+  entry.time_us = now_us();
   entry.who = "local:" + local_user();
   entry.action = std::move(action);
   entry.object = "key " + id;
@@ -80,7 +74,7 @@ int list(const store::Store& store, bool as_json) {
   text = fmt::format("{:<8} {:<8} {:<28} {:<10} {:<10} {:<10} {}\n", "id", "state", "scopes", "created",
                      "expires", "used", "name");
   for (const auto& key : *keys) {
-    const char* state = key.revoked_us ? "revoked" : auth::is_live(key, key_moment()) ? "live" : "expired";
+    const char* state = key.revoked_us ? "revoked" : auth::is_live(key, now_us()) ? "live" : "expired";
     text += fmt::format("{:<8} {:<8} {:<28} {:<10} {:<10} {:<10} {}\n", key.id, state,
                         auth::scopes_text(key.scopes), day(key.created_us), day(key.expires_us),
                         day(key.used_us), key.name);
@@ -158,8 +152,8 @@ int run_keys(std::span<const std::string> words) {
   if (action == "list") return list(*store, as_json);
   if (action == "create") {
     std::optional<std::int64_t> expires_us;
-    if (days) expires_us = key_moment() + static_cast<std::int64_t>(*days * static_cast<double>(kDayUs));
-    const auto issued = auth::issue_key(inputs[1], wanted, key_moment(), expires_us);
+    if (days) expires_us = now_us() + static_cast<std::int64_t>(*days * static_cast<double>(kDayUs));
+    const auto issued = auth::issue_key(inputs[1], wanted, now_us(), expires_us);
     if (!issued) return complain(issued.error());
     return keep(*store, *issued, "key.create", as_json);
   }
@@ -168,13 +162,13 @@ int run_keys(std::span<const std::string> words) {
   const auto key = find(*keys, inputs[1]);
   if (!key) return complain({Errc::not_found, fmt::format("there is no key {}", inputs[1])});
   if (action == "rotate") {
-    if (!auth::is_live(*key, key_moment())) return complain({Errc::invalid, "that key is not live any more"});
-    const auto issued = auth::rotate_key(*key, key_moment());
+    if (!auth::is_live(*key, now_us())) return complain({Errc::invalid, "that key is not live any more"});
+    const auto issued = auth::rotate_key(*key, now_us());
     if (!issued) return complain(issued.error());
     return keep(*store, *issued, "key.rotate", as_json);
   }
   if (key->revoked_us) return complain({Errc::invalid, fmt::format("key {} was revoked before", key->id)});
-  const auto done = store->write({store::RevokeKey{key->id, key_moment()}, audited("key.revoke", key->id)});
+  const auto done = store->write({store::RevokeKey{key->id, now_us()}, audited("key.revoke", key->id)});
   if (!done) return complain(done.error());
   if (as_json) return print_key_line(fmt::format("{{\"id\":\"{}\",\"revoked\":true}}", key->id));
   say(fmt::format("key {} is revoked", key->id));

@@ -7,12 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <set>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -82,8 +82,7 @@ Result<std::vector<Opening>> log_openings(const std::string& log, const std::str
       if (cells[2] != detector) others[i].emplace(cells[2]);
     }
   }
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const std::string time = iso8601(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+  const std::string time = iso8601(now_us());
   std::string lines;
   for (std::size_t i = 0; i < out.size(); ++i) {
     out[i].detectors = others[i].size();

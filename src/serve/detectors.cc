@@ -85,14 +85,8 @@ Detectors::Detectors(Metrics& metrics, Log& log)
                                      "Detectors that could not be loaded; what served went on")),
       state_(std::make_shared<const State>()) {}
 
-void Detectors::on_change(Listener listener) {
-  const std::lock_guard lock(changing_);
-  listener_ = std::move(listener);
-}
-
 void Detectors::tell(const std::string& name, const std::string& what, const std::string& version) {
   log_.info("detector_" + what, {{"detector", name}, {"version", version}});
-  if (listener_) listener_(name, what, version);
 }
 
 Result<Served::Version> Detectors::load(const DetectorSettings& settings) {

@@ -101,11 +101,6 @@ class Detectors {
   Result<void> set_canary(const std::string& name, const std::string& version, double percent);
   Result<void> set_shadow(const std::string& name, const std::string& version);
 
-  // Told after each change: the detector, "activated" and the like, and the version.
-  using Listener =
-      std::function<void(const std::string& name, const std::string& what, const std::string& version)>;
-  void on_change(Listener listener);
-
  private:
   using Change = std::function<Result<void>(Served&)>;
   Result<void> change(const std::string& name, const Change& how);
@@ -130,7 +125,6 @@ class Detectors {
   std::mutex changing_;  // held by whatever changes something, all the way
   Settings settings_;
   std::filesystem::path file_;  // of keep_in(); empty: nothing is written down
-  Listener listener_;
 
   std::atomic<std::shared_ptr<const State>> state_;
 };

@@ -9,6 +9,7 @@
 #include <random>
 #include <utility>
 
+#include "base/clock.h"
 #include "serve/application.h"
 #include "serve/internal/kept_verdicts.h"
 #include "serve/internal/store_answers.h"
@@ -117,7 +118,7 @@ void Jobs::take_up(JobRecord record) {
   const auto fails = [&](std::string why) {
     record.state = State::failed;
     record.error = std::move(why);
-    record.changed_us = internal::now_us();
+    record.changed_us = now_us();
     app_.store()->write({internal::to_job(record)}, [](const auto&) {});
   };
   std::error_code ignored;
@@ -206,7 +207,7 @@ Result<std::string> Jobs::add(std::string owner, Draft draft, std::shared_ptr<co
   record.version = detector->version();
   record.wish = wish;
   record.bytes = draft.capture.size();
-  record.created_us = record.changed_us = internal::now_us();
+  record.created_us = record.changed_us = now_us();
   job->detector = std::move(detector);
   const std::uint64_t bytes_max = app_.settings()->uploads.jobs_mb * 1'000'000;
   {
@@ -305,7 +306,7 @@ Result<std::shared_ptr<const Jobs::Answer>> Jobs::answer(const std::string& id, 
 // Ended jobs that are older than what is kept. The store lets go of them by itself.
 void Jobs::expire() {
   if (age_max_us_ <= 0) return;
-  const auto oldest = internal::now_us() - age_max_us_;
+  const auto oldest = now_us() - age_max_us_;
   while (!ended_.empty() && jobs_.at(ended_.front())->record.changed_us < oldest) forget_first();
 }
 
@@ -351,7 +352,7 @@ void Jobs::judge(Job& job) {
   {
     const std::lock_guard lock(mutex_);
     job.record.state = State::running;
-    job.record.changed_us = internal::now_us();
+    job.record.changed_us = now_us();
     ++job.record.starts;
     record = job.record;
   }
@@ -365,7 +366,7 @@ void Jobs::judge(Job& job) {
   bool is_left = false;
   {
     const std::lock_guard lock(mutex_);
-    if (!judged) job.record.changed_us = internal::now_us();
+    if (!judged) job.record.changed_us = now_us();
     if (judged) {
       job.record.state = State::done;
     } else if (stopping_ && job.stop && is_kept()) {
@@ -455,7 +456,7 @@ Result<void> Jobs::judge_whole(Job& job, const JobRecord& record) {
     job.record.packets = judged->statistics.frames;
     job.record.flows = flows;
     job.record.answer_bytes = made->text.size();
-    job.record.changed_us = internal::now_us();  // as the store is told
+    job.record.changed_us = now_us();  // as the store is told
     done = job.record;
   }
   if (!is_kept()) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/number.h"
 #include "base/text.h"
@@ -252,7 +253,7 @@ void triage(Application& app, const Request& request, Responder responder, bool 
     object = fmt::format("{} alerts", read->which.ids.size());
   }
   read->author = request.caller.name.empty() ? "anonymous" : request.caller.name;
-  read->time_us = internal::now_us();
+  read->time_us = now_us();
   const auto action =
       fmt::format("alert.triage {}", read->state ? name_of(*read->state) : std::string_view("comment"));
   std::vector<store::Change> changes;

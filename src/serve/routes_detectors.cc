@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "serve/application.h"
 #include "serve/internal/answers.h"
@@ -84,7 +85,7 @@ Result<void> record(Application& app, const Request& request, const std::string&
   const auto now = [&](const Served::Version& version, const char* role, double share) {
     if (!version) return;
     store::Activation activation;
-    activation.time_us = internal::now_us();
+    activation.time_us = now_us();
     activation.slot = name;
     activation.detector = version->manifest().name;
     activation.version = version->version();

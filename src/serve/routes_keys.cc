@@ -5,6 +5,7 @@
 
 #include "auth/api_key.h"
 #include "auth/guard.h"
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/number.h"
 #include "base/text.h"
@@ -32,7 +33,7 @@ void append_key(JsonWriter& json, const store::ApiKey& key) {
   json.field("id", key.id);
   json.field("name", key.name);
   json.field("scopes", auth::scopes_text(key.scopes));
-  json.field("live", auth::is_live(key, internal::now_us()));
+  json.field("live", auth::is_live(key, now_us()));
   json.field("created", iso8601(key.created_us));
   if (key.expires_us) json.field("expires", iso8601(*key.expires_us));
   if (key.revoked_us) json.field("revoked", iso8601(*key.revoked_us));
@@ -95,7 +96,7 @@ Result<WantedKey> read_wanted(std::string_view body) {
           !(days > 0 && days <= 36'500)) {
         return bad_key("days: must be a number above 0, at most 36,500");
       }
-      wanted.expires_us = internal::now_us() + static_cast<std::int64_t>(days * static_cast<double>(kDayUs));
+      wanted.expires_us = now_us() + static_cast<std::int64_t>(days * static_cast<double>(kDayUs));
     } else {
       return bad_key(fmt::format("'{}' is unknown here, or there twice", key));
     }
@@ -140,8 +141,7 @@ void make_key(Application& app, const Request& request, Responder responder) {
     return responder.send(
         http::problem(403, "A key cannot be given scopes that you do not have", request.id));
   }
-  auto issued =
-      auth::issue_key(std::move(wanted->name), wanted->scopes, internal::now_us(), wanted->expires_us);
+  auto issued = auth::issue_key(std::move(wanted->name), wanted->scopes, now_us(), wanted->expires_us);
   if (!issued) return responder.send(internal::failure(app, issued.error(), request));
   keep_key(app, request, std::move(responder), std::move(*issued), "key.create");
 }
@@ -153,13 +153,13 @@ void replace_key(Application& app, const Request& request, Responder responder) 
   if (!keys) return responder.send(internal::store_failure(app, keys.error(), request));
   for (const auto& key : *keys) {
     if (key.id != request.parameter("id")) continue;
-    if (!auth::is_live(key, internal::now_us())) {
+    if (!auth::is_live(key, now_us())) {
       return responder.send(http::problem(409, "That key is not live any more: create another", request.id));
     }
     if ((key.scopes & ~request.caller.scopes) != 0) {
       return responder.send(http::problem(403, "That key has scopes that you do not have", request.id));
     }
-    auto issued = auth::rotate_key(key, internal::now_us());
+    auto issued = auth::rotate_key(key, now_us());
     if (!issued) return responder.send(internal::failure(app, issued.error(), request));
     return keep_key(app, request, std::move(responder), std::move(*issued), "key.rotate");
   }
@@ -169,7 +169,7 @@ void replace_key(Application& app, const Request& request, Responder responder) 
 void revoke_key(Application& app, const Request& request, Responder responder) {
   const std::string id(request.parameter("id"));
   std::vector<store::Change> changes;
-  changes.emplace_back(store::RevokeKey{id, internal::now_us()});
+  changes.emplace_back(store::RevokeKey{id, now_us()});
   internal::change_store(app, request, std::move(responder), std::move(changes), "key.revoke", "key " + id,
                          [&app, &request](const store::Store::Numbers& numbers) {
                            if (app.guard()) (void)app.guard()->reload();

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/json_writer.h"
@@ -140,9 +141,7 @@ Result<std::shared_ptr<const ServedDetector>> ServedDetector::load(
     JsonReader json(*text);
     if (json.peek() == JsonReader::Kind::object && json.skip() && json.finish()) made->metadata_ = *text;
   }
-  made->loaded_us_ = std::chrono::duration_cast<std::chrono::microseconds>(
-                         std::chrono::system_clock::now().time_since_epoch())
-                         .count();
+  made->loaded_us_ = now_us();
   made->load_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return std::shared_ptr<const ServedDetector>(std::move(made));
 }

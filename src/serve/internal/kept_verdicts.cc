@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "serve/alert_text.h"
 #include "serve/internal/store_answers.h"

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <memory>
 
+#include "base/clock.h"
 #include "base/number.h"
 #include "serve/internal/answers.h"
 
@@ -37,12 +37,6 @@ http::Response store_failure(Application& app, const Error& error, const http::R
                     request.id);
   response.headers.emplace_back("Retry-After", "5");
   return response;
-}
-
-std::int64_t now_us() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
 }
 
 store::AuditEntry audit_entry(const http::Request& request, std::string action, std::string object) {

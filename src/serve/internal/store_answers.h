@@ -25,8 +25,6 @@ store::AuditEntry audit_entry(const http::Request& request, std::string action, 
 // What went wrong in the store, without its own words, which name files of this machine.
 http::Response store_failure(Application& app, const Error& error, const http::Request& request);
 
-std::int64_t now_us();
-
 // `limit` of a question: 100, at most 1,000.
 Result<std::size_t> limit_of(const http::Request& request);
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/clock.h"
+
 namespace nidus::store {
 namespace {
 
@@ -284,9 +286,7 @@ void Writer::roll_back() {
 
 std::int64_t Writer::now() const {
   if (options_.clock) return options_.clock();
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
+  return now_us();
 }
 
 void Writer::set_state(StoreState state, std::string reason) {
