@@ -56,7 +56,7 @@ jobs_here() {
   echo "$jobs"
 }
 
-# build PRESET - brings build/PRESET up to date. A second caller waits for the first.
+# build PRESET [TARGET] - brings build/PRESET, or TARGET in it, up to date. A second caller waits for the first.
 build() {
   folder=$house/build/$1
   mkdir -p "$folder"
@@ -71,11 +71,11 @@ build() {
     say "configuring build/$1"
     (cd "$house" && cmake --preset "$1") >&2 9>&- || die "configuring failed"
   fi
-  case $(ninja -C "$folder" -n 2>&1) in
+  case $(ninja -C "$folder" -n ${2+"$2"} 2>&1) in
     *"no work to do"*) ;;
     *)
-      say "building build/$1"
-      ninja -C "$folder" -j "$(jobs_here)" >&2 9>&- || die "the build failed"
+      say "building ${2+$2 in }build/$1"
+      ninja -C "$folder" -j "$(jobs_here)" ${2+"$2"} >&2 9>&- || die "the build failed"
       ;;
   esac
   exec 9>&-

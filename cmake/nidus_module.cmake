@@ -98,3 +98,11 @@ function(nidus_module name)
     endif()
   endforeach()
 endfunction()
+
+# nidus_program(NAME MODULE): the program NAME, from main.cc of MODULE's folder. All lie in one folder, build/PRESET/src/cmd,
+# since one starts the others.
+function(nidus_program name module)
+  add_executable(${name} main.cc)
+  target_link_libraries(${name} PRIVATE nidus::${module} nidus_flags)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/src/cmd)
+endfunction()

@@ -113,6 +113,34 @@ TEST_F(ProgramTest, WithoutAVerbItSaysWhatItCanDo) {
   EXPECT_THAT(nidus("flows --help").out, HasSubstr("--active-timeout"));
 }
 
+// ./run builds the other two programs for these verbs alone.
+TEST_F(ProgramTest, WithoutTheOtherProgramsItDoesWhatASensorDoes) {
+  const auto run = read_file(fs::path(NIDUS_SOURCE_DIR) / "run");
+  ASSERT_TRUE(run);
+  const std::string needing_all = run->substr(0, run->find(") build release ;;"));
+  fs::copy_file(NIDUS_PROGRAM, folder_ / "nidus");
+  const Outcome help = shell("./nidus help");
+  int own = 0, others = 0;
+  for (const std::string_view line : split(help.out, '\n')) {
+    if (!line.starts_with("  ") || line.starts_with("  nidus")) continue;
+    const std::string verb(line.substr(2, line.find(' ', 2) - 2));
+    if (verb == "help" || verb == "version") break;
+    const Outcome outcome = shell("./nidus help " + verb);
+    if (outcome.status == 0) {
+      ++own;
+      EXPECT_THAT(needing_all, Not(HasSubstr(" " + verb + " ")));
+    } else {
+      ++others;
+      EXPECT_THAT(outcome.err, HasSubstr("'nidus " + verb + "' is done by nidus-"));
+      EXPECT_THAT(needing_all + " ", HasSubstr(" " + verb + " "));
+      EXPECT_EQ(nidus(verb + " --help").status, 0);
+      EXPECT_THAT(nidus("help " + verb).out, HasSubstr("--help"));
+    }
+  }
+  EXPECT_EQ(own, 6);
+  EXPECT_EQ(others, 7);
+}
+
 TEST_F(ProgramTest, WhatWasMistypedIsRecognised) {
   Outcome outcome = nidus("detct x.pcap");
   EXPECT_EQ(outcome.status, 2);

@@ -14,23 +14,21 @@ namespace nidus::cmd {
 namespace {
 
 constexpr Verb kVerbs[] = {
-    {"detect", "captures and tables to verdicts and a summary: which flows are attacks?", run_detect},
-    {"flows", "captures to flow records with features", run_flows},
-#ifdef NIDUS_LEARN
-    {"train", "a detector from labelled captures or tables", run_train},
-    {"evaluate", "a detector measured on labelled captures or tables", run_evaluate},
-    {"explain", "which features a detector goes by, on captures or tables", run_explain},
-    {"calibrate", "a detector's line drawn again on your own site's traffic", run_calibrate},
-#endif
-    {"drift", "do rows still look as a detector knows them?", run_drift},
-    {"import", "model files of scikit-learn, XGBoost, Keras, PyTorch, ONNX … to a detector", run_import},
-    {"export", "a detector to ONNX or XGBoost JSON", run_export},
-    {"serve", "judges flows for others, over HTTP", run_serve},
-    {"alerts", "what `nidus serve` found: list, show, triage, export", run_alerts},
-    {"keys", "who may ask `nidus serve`: create, list, revoke, rotate", run_keys},
-    {"inspect", "what is in a capture, table, detector or model file", run_inspect},
-    {"help", "this list, one verb, or a topic", run_help},
-    {"version", "which nidus this is", run_version},
+    {"detect", "captures and tables to verdicts and a summary: which flows are attacks?", "nidus"},
+    {"flows", "captures to flow records with features", "nidus"},
+    {"train", "a detector from labelled captures or tables", "nidus-learn"},
+    {"evaluate", "a detector measured on labelled captures or tables", "nidus-learn"},
+    {"explain", "which features a detector goes by, on captures or tables", "nidus-learn"},
+    {"calibrate", "a detector's line drawn again on your own site's traffic", "nidus-learn"},
+    {"drift", "do rows still look as a detector knows them?", "nidus"},
+    {"import", "model files of scikit-learn, XGBoost, Keras, PyTorch, ONNX … to a detector", "nidus"},
+    {"export", "a detector to ONNX or XGBoost JSON", "nidus"},
+    {"serve", "judges flows for others, over HTTP", "nidus-serve"},
+    {"alerts", "what `nidus serve` found: list, show, triage, export", "nidus-serve"},
+    {"keys", "who may ask `nidus serve`: create, list, revoke, rotate", "nidus-serve"},
+    {"inspect", "what is in a capture, table, detector or model file", "nidus"},
+    {"help", "this list, one verb, or a topic", "nidus"},
+    {"version", "which nidus this is", "nidus"},
 };
 
 void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
@@ -100,12 +98,7 @@ int run_help(std::span<const std::string> words) {
     }
     names.emplace_back(topic.name);
   }
-  for (const Verb& verb : kVerbs) {
-    if (words[0] == verb.name && verb.run != run_help && verb.run != run_version) {
-      return verb.run(std::vector<std::string>{"--help"});
-    }
-    names.emplace_back(verb.name);
-  }
+  for (const Verb& verb : kVerbs) names.emplace_back(verb.name);
   return complain_usage("", fmt::format("no help on '{}'{}", words[0], did_you_mean(words[0], names)));
 }
 

@@ -154,7 +154,7 @@ class OpenapiTest : public ServiceTest {
     settings.store.file = (folder / "nidus.db").string();
     settings.uploads.folder = (folder / "kept").string();
     std::filesystem::create_directory(folder / "kept");
-    settings.uploads.program = NIDUS_PROGRAM;
+    settings.uploads.program = NIDUS_SERVE_PROGRAM;
     settings.auth.required = "never";  // keys are made here, and nobody shows them
     start_all();
     load_another_version();

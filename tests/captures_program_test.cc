@@ -59,7 +59,7 @@ class CapturesTest : public testing::Test {
     settings.server.port = 0;
     settings.log.file = (folder_ / "log.jsonl").string();
     settings.uploads.folder = folder_.path().string();
-    settings.uploads.program = NIDUS_PROGRAM;
+    settings.uploads.program = NIDUS_SERVE_PROGRAM;
     DetectorSettings detector;
     detector.name = "flows";
     detector.path = kDetector;

@@ -11,9 +11,9 @@
 
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
-#include "cmd/service_store.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
+#include "cmd_serve/service_store.h"
 #include "serve/notify.h"
 #include "serve/service.h"
 

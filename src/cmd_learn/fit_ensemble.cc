@@ -11,7 +11,7 @@
 #include "base/json_writer.h"
 #include "base/number.h"
 #include "base/text.h"
-#include "cmd/fitting.h"
+#include "cmd_learn/fitting.h"
 #include "data/split.h"
 #include "learn/fusion_trainer.h"
 #include "model/fusion.h"

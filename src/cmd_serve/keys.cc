@@ -13,9 +13,9 @@
 #include "base/text.h"
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
-#include "cmd/service_store.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
+#include "cmd_serve/service_store.h"
 
 namespace nidus::cmd {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "cmd/labelled_rows.h"
+#include "cmd_learn/labelled_rows.h"
 #include "detect/detector.h"
 
 namespace nidus::cmd {

@@ -1,4 +1,4 @@
-#include "cmd/labelled_rows.h"
+#include "cmd_learn/labelled_rows.h"
 
 #include <fmt/format.h>
 

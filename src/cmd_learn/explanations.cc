@@ -1,4 +1,4 @@
-#include "cmd/explanations.h"
+#include "cmd_learn/explanations.h"
 
 #include <fmt/format.h>
 

@@ -11,9 +11,9 @@
 #include "base/text.h"
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
-#include "cmd/service_store.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
+#include "cmd_serve/service_store.h"
 #include "serve/alert_text.h"
 
 namespace nidus::cmd {

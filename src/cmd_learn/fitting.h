@@ -11,7 +11,7 @@
 
 #include "base/result.h"
 #include "cmd/terminal.h"
-#include "cmd/training.h"
+#include "cmd_learn/training.h"
 #include "learn/dataset.h"
 #include "learn/progress.h"
 #include "model/model.h"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "cmd/training.h"
+#include "cmd_learn/training.h"
 #include "detect/manifest.h"
 #include "learn/dataset.h"
 #include "model/model.h"

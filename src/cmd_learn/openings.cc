@@ -1,4 +1,4 @@
-#include "cmd/openings.h"
+#include "cmd_learn/openings.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-#include "cmd/service_store.h"
+#include "cmd_serve/service_store.h"
 
 #include <pwd.h>
 #include <unistd.h>

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "cmd/fitting.h"
+#include "cmd_learn/fitting.h"
 #include "learn/baselines.h"
 #include "learn/isolation_trainer.h"
 #include "learn/preprocess_learner.h"

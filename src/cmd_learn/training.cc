@@ -1,4 +1,4 @@
-#include "cmd/training.h"
+#include "cmd_learn/training.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -1,4 +1,4 @@
-#include "cmd/fitting.h"
+#include "cmd_learn/fitting.h"
 
 #include <fmt/format.h>
 

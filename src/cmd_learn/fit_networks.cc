@@ -9,7 +9,7 @@
 #include "base/json_writer.h"
 #include "base/number.h"
 #include "base/text.h"
-#include "cmd/fitting.h"
+#include "cmd_learn/fitting.h"
 #include "data/split.h"
 #include "learn/network_trainer.h"
 #include "learn/packet_networks.h"

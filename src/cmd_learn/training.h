@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 #include "cmd/arguments.h"
-#include "cmd/labelled_rows.h"
+#include "cmd_learn/labelled_rows.h"
 #include "cmd/metering.h"
 #include "data/labels.h"
 #include "flow/meter.h"

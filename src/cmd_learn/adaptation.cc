@@ -1,4 +1,4 @@
-#include "cmd/adaptation.h"
+#include "cmd_learn/adaptation.h"
 
 #include <fmt/format.h>
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/json_writer.h"
-#include "cmd/fitting.h"
+#include "cmd_learn/fitting.h"
 #include "data/split.h"
 #include "learn/boost_trainer.h"
 #include "learn/forest_trainer.h"

@@ -62,7 +62,7 @@ class SandboxTest : public testing::Test {
  protected:
   static Options real() {
     Options options;
-    options.program = NIDUS_PROGRAM;
+    options.program = NIDUS_SERVE_PROGRAM;
     return options;
   }
   // A child that says what it likes, after it said that it is ready.

@@ -1,4 +1,4 @@
-#include "cmd/probabilities.h"
+#include "cmd_learn/probabilities.h"
 
 #include <fmt/format.h>
 
