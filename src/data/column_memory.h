@@ -55,7 +55,7 @@ class ColumnMemory {
   bool operator==(const ColumnMemory&) const = default;
 
  private:
-  static constexpr std::size_t kMapped = (std::size_t{256} << 10) / sizeof(T);
+  static constexpr std::size_t kMapped = (std::size_t{64} << 10) / sizeof(T);
 };
 
 }  // namespace nidus::data
