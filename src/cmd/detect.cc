@@ -29,6 +29,7 @@
 #include "detect/site_threshold.h"
 #include "detect/subject.h"
 #include "detect/summary.h"
+#include "detect/table_judge.h"
 #include "detect/verdict_writer.h"
 
 namespace nidus::cmd {
@@ -323,25 +324,17 @@ class Run {
     return run.status;
   }
 
-  // Which columns must be read as numbers, since the detector wants them so.
-  void choose_kinds(data::TableReader& reader) const {
-    data::Table header;
-    for (const auto& name : reader.names()) header.add(data::Column::text(name, {}));
-    const auto there = detect::schema_in(detector_.manifest().schema, header);
-    if (!there) return;
-    for (const auto& column : *there) {
-      if (column.kind != model::Column::Kind::numeric) continue;
-      if (const auto index = header.find(column.name)) reader.read_as(*index, data::Kind::numeric);
-    }
-  }
-
   int judge_table(const std::string& input) {
     const auto started = std::chrono::steady_clock::now();
     data::TableOptions options;
     options.threads = given_.threads;
     auto reader = data::TableReader::open(input, options);
     if (!reader) return complain(reader.error());
-    choose_kinds(*reader);
+    if (!table_judge_) {
+      if (!workers_) workers_.emplace(given_.threads);
+      table_judge_.emplace(judging_, *workers_, given_.any_profile);
+    }
+    table_judge_->choose_kinds(*reader);
     std::uint64_t rows = 0;
     int status = kFine;
     while (go_on()) {
@@ -375,38 +368,20 @@ class Run {
   }
 
   Result<void> judge_rows(const data::Table& table, const std::string& input, std::uint64_t first) {
-    const detect::Manifest& manifest = detector_.manifest();
-    if (!given_.any_profile) {
-      if (auto same = detect::check_profile(table, manifest.meter_description); !same) return same;
-    }
-    const auto schema = detect::schema_in(manifest.schema, table);
-    if (!schema) return schema.error();
-    const auto bound = model::TableRows::bind(*schema, table);
-    if (!bound) return bound.error();
-    if (!workers_) workers_.emplace(given_.threads);
-    std::vector<detect::Verdict> verdicts(table.rows());
-    constexpr std::size_t kPiece = 1024;
-    workers_->run((table.rows() + kPiece - 1) / kPiece, [&](std::size_t piece) {
-      const std::size_t begin = piece * kPiece, count = std::min(kPiece, table.rows() - begin);
-      const auto judge = [&](auto rows) {
-        bound->fill(begin, count, std::span(rows));
-        judging_.judge(std::span(std::as_const(rows)), count, std::span(verdicts).subspan(begin, count));
-      };
-      if (detector_.model().is_wide()) {
-        judge(std::vector<double>(count * bound->inputs()));
-      } else {
-        judge(std::vector<float>(count * bound->inputs()));
-      }
-    });
+    const auto verdicts = table_judge_->judge(table, reasoner_ != nullptr ? &table_rows_ : nullptr);
+    if (!verdicts) return verdicts.error();
     const detect::TableSubjects subjects(table, input);
     note_all(
-        decided(verdicts), *workers_,
+        decided(*verdicts), *workers_,
         [&](std::size_t row) {
           detect::Subject subject = subjects.at(row);
           subject.number = first + row + 1;
           return subject;
         },
-        [&](std::size_t row, std::span<float> out) { bound->fill(row, 1, out); });
+        [&](std::size_t row, std::span<float> out) {
+          std::copy_n(table_rows_.begin() + static_cast<std::ptrdiff_t>(row * out.size()), out.size(),
+                      out.begin());
+        });
     return {};
   }
 
@@ -422,7 +397,9 @@ class Run {
   std::optional<detect::VerdictWriter> writer_;
   std::optional<detect::Pipeline> pipeline_;
   std::optional<detect::RecordJudge> judge_;
-  std::optional<Workers> workers_;
+  std::optional<Workers> workers_;  // of the judge of tables; a pipeline has its own
+  std::optional<detect::TableJudge> table_judge_;
+  std::vector<float> table_rows_;  // what it saw, if that is to be explained
   std::string buffer_, inputs_text_;
   std::vector<std::string> inputs_json_;
 

@@ -17,6 +17,7 @@
 #include "detect/binding.h"
 #include "detect/pipeline.h"
 #include "detect/record_judge.h"
+#include "detect/table_judge.h"
 #include "model/schema.h"
 
 namespace nidus::cmd {
@@ -92,14 +93,11 @@ class InputJudge {
     options.threads = threads_;
     auto reader = data::TableReader::open(input, options);
     if (!reader) return std::move(reader).error();
-    data::Table header;
-    for (const auto& name : reader->names()) header.add(data::Column::text(name, {}));
-    if (const auto there = detect::schema_in(detector_.manifest().schema, header)) {
-      for (const auto& column : *there) {
-        if (column.kind != model::Column::Kind::numeric) continue;
-        if (const auto index = header.find(column.name)) reader->read_as(*index, data::Kind::numeric);
-      }
+    if (!table_judge_) {
+      if (!workers_) workers_.emplace(threads_);
+      table_judge_.emplace(detector_, *workers_, any_profile_);
     }
+    table_judge_->choose_kinds(*reader);
     bool first = true;
     for (;; first = false) {
       if (interrupted()) return Error{Errc::io, "interrupted"};
@@ -115,30 +113,11 @@ class InputJudge {
   }
 
   Result<void> judge_rows(std::size_t at, const data::Table& table) {
-    const detect::Manifest& manifest = detector_.manifest();
-    if (!any_profile_) {
-      if (auto same = detect::check_profile(table, manifest.meter_description); !same) return same;
-    }
-    const auto schema = detect::schema_in(manifest.schema, table);
+    const auto verdicts = table_judge_->judge(table, &values_);
+    if (!verdicts) return verdicts.error();
+    const auto schema = detect::schema_in(detector_.manifest().schema, table);
     if (!schema) return schema.error();
-    const auto bound = model::TableRows::bind(*schema, table);
-    if (!bound) return bound.error();
-    if (!workers_) workers_.emplace(threads_);
-    const std::size_t inputs = bound->inputs(), rows = table.rows();
-    values_.resize(rows * inputs);
-    verdicts_.resize(rows);
-    constexpr std::size_t kPiece = 1024;
-    workers_->run((rows + kPiece - 1) / kPiece, [&](std::size_t piece) {
-      const std::size_t begin = piece * kPiece, count = std::min(kPiece, rows - begin);
-      const auto values = std::span(values_).subspan(begin * inputs, count * inputs);
-      const auto verdicts = std::span(verdicts_).subspan(begin, count);
-      bound->fill(begin, count, values);
-      if (!detector_.model().is_wide())
-        return detector_.judge(std::span<const float>(values), count, verdicts);
-      std::vector<double> wide(count * inputs);
-      bound->fill(begin, count, std::span(wide));
-      detector_.judge(std::span<const double>(wide), count, verdicts);
-    });
+    const std::size_t inputs = detector_.inputs(), rows = table.rows();
     // A text that is there and became nothing is one that the detector does not know.
     for (std::size_t input = 0; input < inputs; ++input) {
       if ((*schema)[input].kind != model::Column::Kind::categorical) continue;
@@ -149,7 +128,7 @@ class InputJudge {
     }
     const auto times = times_in(table);
     out_.rows += rows;
-    if (rows > 0) sink_({at, values_, verdicts_, times});
+    if (rows > 0) sink_({at, values_, *verdicts, times});
     return {};
   }
 
@@ -160,9 +139,9 @@ class InputJudge {
   JudgedInputs out_;
   std::optional<detect::Pipeline> pipeline_;
   std::optional<detect::RecordJudge> judge_;
-  std::optional<Workers> workers_;
+  std::optional<Workers> workers_;  // of the judge of tables; a pipeline has its own
+  std::optional<detect::TableJudge> table_judge_;
   std::vector<float> values_;
-  std::vector<detect::Verdict> verdicts_;
 };
 
 }  // namespace

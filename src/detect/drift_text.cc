@@ -38,7 +38,7 @@ std::string percent(double share) {
 std::string short_number(double value) {
   const double size = std::abs(value);
   return size != 0 && (size >= 1e6 || size < 1e-3) ? fmt::format("{:.2e}", value)
-                                                   : fmt::format("{:.4g}", value);
+                                                   : fmt::format("{:.4g}", value + 0.0);  // no -0
 }
 
 std::string medians(const ColumnDrift& column) {

@@ -35,6 +35,7 @@ bool stays_in_range(const Calibration::Curve& curve) {
 
 Fusion::Fusion(Parts parts, std::size_t classes) : parts_(std::move(parts)), classes_(classes) {
   for (std::size_t i = 0; i < parts_.members.size(); ++i) {
+    all_.push_back(i);
     if (parts_.members[i].model->outputs() > 1) knowing_.push_back(i);
   }
 }
@@ -124,24 +125,20 @@ double Fusion::combine(std::span<const double> scores) const {
   // A member that has nothing to say of a row leaves none for the whole.
   if (std::any_of(scores.begin(), scores.end(), [](double score) { return std::isnan(score); }))
     return std::numeric_limits<double>::quiet_NaN();
-  if (parts_.rule == Rule::quorum) return scores[place_of(scores, parts_.quorum)];
-  double sum = 0, weights = 0;
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    sum += parts_.members[i].weight * scores[i];
-    weights += parts_.members[i].weight;
-  }
-  return parts_.rule == Rule::mean ? sum / weights : 1 / (1 + std::exp(-(parts_.bias + sum)));
+  return combine_some(scores, all_);
 }
 
-double Fusion::class_score(std::span<const double> scores) const {
+double Fusion::class_score(std::span<const double> scores) const { return combine_some(scores, knowing_); }
+
+double Fusion::combine_some(std::span<const double> scores, std::span<const std::size_t> members) const {
   if (parts_.rule == Rule::quorum) {
     std::array<double, kMembersMax> own;
-    for (std::size_t i = 0; i < knowing_.size(); ++i) own[i] = scores[knowing_[i]];
-    return own[place_of(std::span(own).first(knowing_.size()),
-                        std::min<std::size_t>(parts_.quorum, knowing_.size()))];
+    std::size_t count = 0;
+    for (const std::size_t i : members) own[count++] = scores[i];
+    return own[place_of(std::span(own).first(count), std::min<std::size_t>(parts_.quorum, count))];
   }
   double sum = 0, weights = 0;
-  for (const std::size_t i : knowing_) {
+  for (const std::size_t i : members) {
     sum += parts_.members[i].weight * scores[i];
     weights += parts_.members[i].weight;
   }

@@ -67,11 +67,13 @@ class Fusion final : public Model {
   Fusion(Parts parts, std::size_t classes);
   // The rule over the members that know classes.
   double class_score(std::span<const double> scores) const;
+  double combine_some(std::span<const double> scores, std::span<const std::size_t> members) const;
   template <class Number>
   void fuse(std::span<const Number> rows, std::size_t count, std::span<double> scores) const;
 
   Parts parts_;
-  std::size_t classes_;               // 1, or as many as the members know
+  std::size_t classes_;  // 1, or as many as the members know
+  std::vector<std::size_t> all_;
   std::vector<std::size_t> knowing_;  // the members that know classes
 };
 

@@ -131,7 +131,7 @@ class FileReader {
     const auto bytes = section(element_of<T>(), sizeof(T));
     return Array<T>(owner_, {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)});
   }
-  // As array(), or an empty one where the writer said no_array().
+  // As array(), or an empty one where the writer left it out.
   template <class T>
   Array<T> optional_array() {
     if (peek_u32() != kNoSection) return array<T>();

@@ -1,0 +1,60 @@
+#include "detect/table_judge.h"
+
+#include <algorithm>
+
+#include "detect/binding.h"
+#include "model/schema.h"
+
+namespace nidus::detect {
+namespace {
+
+// Rows scored by one thread at a time.
+constexpr std::size_t kRowsOfAPiece = 1024;
+
+}  // namespace
+
+void TableJudge::choose_kinds(data::TableReader& reader) const {
+  data::Table header;
+  for (const auto& name : reader.names()) header.add(data::Column::text(name, {}));
+  const auto there = schema_in(detector_.manifest().schema, header);
+  if (!there) return;
+  for (const auto& column : *there) {
+    if (column.kind != model::Column::Kind::numeric) continue;
+    if (const auto index = header.find(column.name)) reader.read_as(*index, data::Kind::numeric);
+  }
+}
+
+Result<std::span<const Verdict>> TableJudge::judge(const data::Table& table, std::vector<float>* rows) {
+  const Manifest& manifest = detector_.manifest();
+  if (!any_profile_) {
+    if (auto same = check_profile(table, manifest.meter_description); !same) return std::move(same).error();
+  }
+  const auto schema = schema_in(manifest.schema, table);
+  if (!schema) return schema.error();
+  const auto bound = model::TableRows::bind(*schema, table);
+  if (!bound) return bound.error();
+
+  const std::size_t inputs = bound->inputs(), all = table.rows();
+  const bool wide = detector_.model().is_wide();
+  verdicts_.resize(all);
+  if (rows != nullptr) rows->resize(all * inputs);
+  workers_->run((all + kRowsOfAPiece - 1) / kRowsOfAPiece, [&](std::size_t piece) {
+    const std::size_t begin = piece * kRowsOfAPiece, count = std::min(kRowsOfAPiece, all - begin);
+    const auto verdicts = std::span(verdicts_).subspan(begin, count);
+    std::vector<float> own;
+    if (rows == nullptr && !wide) own.resize(count * inputs);
+    const std::span<float> values =
+        rows != nullptr ? std::span(*rows).subspan(begin * inputs, count * inputs) : std::span(own);
+    if (!values.empty()) bound->fill(begin, count, values);
+    if (!wide) {
+      detector_.judge(std::span<const float>(values), count, verdicts);
+      return;
+    }
+    std::vector<double> wide_values(count * inputs);
+    bound->fill(begin, count, std::span(wide_values));
+    detector_.judge(std::span<const double>(wide_values), count, verdicts);
+  });
+  return std::span<const Verdict>(verdicts_);
+}
+
+}  // namespace nidus::detect
