@@ -89,7 +89,7 @@ std::optional<std::string> closest(std::string_view typed, std::span<const std::
   for (const auto& candidate : candidates) {
     if (candidate.size() > 200) continue;
     const std::size_t distance = edit_distance(typed, candidate);
-    if (distance < best_distance) {
+    if (distance < best_distance && distance < typed.size()) {  // something of it must be right
       best_distance = distance;
       best = candidate;
     }

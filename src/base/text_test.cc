@@ -21,6 +21,8 @@ TEST(Text, SuggestsOnlyWhatIsClose) {
   EXPECT_EQ(closest("serve", verbs), std::nullopt);
   EXPECT_EQ(did_you_mean("trian", verbs), ", did you mean 'train'?");
   EXPECT_EQ(did_you_mean("xyz", verbs), "");
+  const std::vector<std::string> letters{"a", "b"};
+  EXPECT_EQ(did_you_mean("c", letters), "");
 }
 
 TEST(Text, GroupsThousands) {
