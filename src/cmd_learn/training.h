@@ -9,8 +9,8 @@
 
 #include "base/result.h"
 #include "cmd/arguments.h"
-#include "cmd_learn/labelled_rows.h"
 #include "cmd/metering.h"
+#include "cmd_learn/labelled_rows.h"
 #include "data/labels.h"
 #include "flow/meter.h"
 #include "learn/dataset.h"
