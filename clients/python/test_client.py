@@ -133,8 +133,12 @@ class ClientTest(unittest.TestCase):
         self.assertIn("Missing features", caught.exception.detail)
         self.assertIn(caught.exception.request_id, str(caught.exception))
         self.assertTrue(caught.exception.body["missing_features"])
-        log = (self.shared.folder / "log").read_text()
-        self.assertIn(caught.exception.request_id, log)
+        log = self.shared.folder / "log"  # which is written behind the answer's back
+        for _ in range(100):
+            if caught.exception.request_id in log.read_text():
+                break
+            time.sleep(0.1)
+        self.assertIn(caught.exception.request_id, log.read_text())
         with self.assertRaises(ProblemError) as absent:
             self.nidus.detector("no/such?detector")
         self.assertEqual(absent.exception.status, 404)
