@@ -149,6 +149,16 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
     for (const auto i : inner) missing[parts.nodes[i].feature()][goes_right(parts, i) ? 1 : 0] = true;
   }
 
+  // Written out full, lopsided trees take more room and more comparisons than they are worth.
+  std::size_t depth_most = 0, places = 0;
+  for (const std::size_t depth : depths) {
+    depth_most = std::max(depth_most, depth);
+    places += std::size_t{2} << std::min(depth, kFullDepthMax);
+  }
+  constexpr std::size_t kByte = 0xff, kWord = 0xffff;
+  const bool shallow = depth_most <= kFullDepthMax && places / 4 <= parts.nodes.size();
+  const std::size_t cuts_limit = shallow ? kWord : furthest <= kWord ? kByte : 0;
+
   // Layers of cuts, and the columns that are ranked by them; those with as many layers stand together, so
   // that a processor that ranks one row after the other can tell what comes.
   std::size_t cuts_most = 0;
@@ -160,6 +170,10 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
     auto different = ranker.rank(std::span(keys).subspan(begin, end - begin));
     const std::size_t size = different.size();
     cuts_most = std::max(cuts_most, size);
+    if (cuts_most > cuts_limit) {
+      cuts = {};
+      return;
+    }
     RankColumn column = layers_of(std::move(different), cuts);
     column.feature = static_cast<std::uint32_t>(feature);
     for (const bool right : {false, true}) {
@@ -192,16 +206,14 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
   };
 
   // Nodes are leaves unless they are inner: a leaf is its own left child, and no rank is above its cut.
-  const auto make_deep = [&](auto& nodes) {
-    using Deep = typename std::remove_reference_t<decltype(nodes)>::value_type;
-    nodes.resize(parts.nodes.size());
+  const auto make_narrow = [&] {
+    narrow.resize(parts.nodes.size());
     std::size_t tree = 0;
     for (const auto i : inner) {
       while (i >= parts.roots[tree + 1]) ++tree;
       const Node node = parts.nodes[i];
-      nodes[i] = {static_cast<decltype(Deep::left)>(node.left() - (i - parts.roots[tree])),
-                  static_cast<decltype(Deep::column)>(column_of_node(i)),
-                  static_cast<decltype(Deep::cut)>(next_cut(node))};
+      narrow[i] = {static_cast<std::uint16_t>(node.left() - (i - parts.roots[tree])),
+                   static_cast<std::uint8_t>(column_of_node(i)), static_cast<std::uint8_t>(next_cut(node))};
     }
   };
   const auto make_full = [&](std::uint16_t flip) {
@@ -236,29 +248,15 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
     }
   };
 
-  // Written out full, lopsided trees take more room and more comparisons than they are worth.
-  std::size_t depth_most = 0, places = 0;
-  for (const std::size_t depth : depths) {
-    depth_most = std::max(depth_most, depth);
-    places += std::size_t{2} << std::min(depth, kFullDepthMax);
-  }
-  const bool shallow = depth_most <= kFullDepthMax && places / 4 <= parts.nodes.size();
-  constexpr std::size_t kByte = 0xff, kWord = 0xffff;
-  if (shallow && cuts_most <= kByte) {
-    form = Form::full8;
-    make_full(0x80);
-  } else if (shallow && cuts_most <= kWord) {
-    form = Form::full16;
-    make_full(0x8000);
-  } else if (cuts_most <= kByte && columns.size() <= kByte + 1 && furthest <= kWord) {
+  if (shallow) {
+    form = cuts_most <= kByte ? Form::full8 : Form::full16;
+    make_full(cuts_most <= kByte ? 0x80 : 0x8000);
+  } else if (columns.size() <= kByte + 1) {
     form = Form::narrow;
-    make_deep(narrow);
-  } else if (cuts_most <= kWord) {
-    form = Form::wide;
-    make_deep(wide);
+    make_narrow();
   } else {
-    form = Form::huge;
-    make_deep(huge);
+    columns = {};
+    cuts = {};
   }
 }
 
@@ -271,10 +269,8 @@ std::string RankedTrees::describe() const {
       return "full trees, ranks of 16 bits" + with;
     case Form::narrow:
       return "deep trees, nodes of 4 bytes" + with;
-    case Form::wide:
-      return "deep trees, nodes of 8 bytes" + with;
-    case Form::huge:
-      return "deep trees, nodes of 12 bytes" + with;
+    case Form::plain:
+      return "deep trees, nodes of 8 bytes";
   }
   return {};
 }

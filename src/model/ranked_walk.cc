@@ -6,7 +6,7 @@
 
 #include "model/internal/ranked_trees.h"
 
-// Rows through ranked trees. A walk is a chain: node, rank, comparison, next node; each link waits for
+// Rows through trees. A walk is a chain: node, rank, comparison, next node; each link waits for
 // memory. So many walks are kept under way: of many rows in one tree, or of one row in many trees. Rows come
 // in blocks whose ranks stay in the nearest cache while the trees pass by.
 namespace nidus::model::internal {
@@ -80,7 +80,6 @@ void rank_rows(const RankedTrees& trees, std::size_t inputs, const float* rows, 
   }
   if constexpr (sizeof(Rank) == 1) trees.kernel.rank8(in, flip_of<Rank>(full), strips);
   if constexpr (sizeof(Rank) == 2) trees.kernel.rank16(in, flip_of<Rank>(full), strips);
-  if constexpr (sizeof(Rank) == 4) trees.kernel.rank32(in, flip_of<Rank>(full), strips);
 }
 
 // ---- full trees
@@ -177,45 +176,82 @@ void add_full_row(const RankedTrees& trees, const Sums<Sum>& sums, const float* 
 
 // ---- deep trees
 
-// kStrips strips through one tree.
-template <std::size_t kStrips, class Deep>
-inline void walk_strips(const Deep* tree, const typename Deep::Rank* strips, std::size_t stride,
-                        std::size_t* at) {
-  std::fill_n(at, kStrips * kLanes, std::size_t{0});
+// kWalks of them at once: walk i begins at node begin(i) and asks row(i), which is the place of value number
+// `column`. `nodes` are those of all trees; at[i] becomes the number of the leaf's node.
+//
+// Narrow nodes, rows of ranks.
+template <std::size_t kWalks, class Row>
+inline void walk_deep(const NarrowNode* nodes, const Row& row, std::size_t* at) {
   for (std::size_t moved = 1; moved != 0;) {
     moved = 0;
-    for (std::size_t s = 0; s < kStrips; ++s) {
-#pragma GCC unroll 8
-      for (std::size_t i = 0; i < kLanes; ++i) {
-        const Deep& node = tree[at[s * kLanes + i]];
-        const auto rank = strips[s * stride + std::size_t{node.column} * kLanes + i];
-        const std::size_t left = node.left;
-        moved |= left;
-        at[s * kLanes + i] += left + (rank > node.cut ? 1 : 0);
-      }
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kWalks; ++i) {
+      const NarrowNode& node = nodes[at[i]];
+      const std::size_t left = node.left;
+      moved |= left;
+      at[i] += left + (*row(i, node.column) > node.cut ? 1 : 0);
     }
   }
 }
 
-template <class Deep, class Sum>
-void add_deep(const RankedTrees& trees, const HugeVector<Deep>& nodes, const Sums<Sum>& sums,
-              const float* rows, std::size_t count, typename Deep::Rank* strips) {
-  const std::size_t stride = trees.columns.size() * kLanes, groups = (count + kLanes - 1) / kLanes;
-  rank_rows(trees, sums.parts.inputs, rows, count, kLanes, false, strips);
-  std::size_t at[kRowsMax];
-  for (std::size_t tree = 0; tree + 1 < sums.parts.roots.size(); ++tree) {
-    const std::size_t root = sums.parts.roots[tree], end = sums.parts.roots[tree + 1];
-    // While this tree is walked, the next one comes nearer, a piece with each group.
-    const auto* next = reinterpret_cast<const char*>(nodes.data() + end);
-    const std::size_t next_bytes =
-        tree + 2 < sums.parts.roots.size() ? (sums.parts.roots[tree + 2] - end) * sizeof(Deep) : 0;
-    const std::size_t piece = next_bytes / groups + 1;
-    for (std::size_t group = 0; group < groups; ++group) {
-      for (std::size_t byte = group * piece; byte < std::min((group + 1) * piece, next_bytes); byte += 64)
-        __builtin_prefetch(next + byte, 0, 2);
-      walk_strips<1>(nodes.data() + root, strips + group * stride, stride, at + group * kLanes);
+// Nodes as in the file, rows of values. With kMissing the nodes say where NaN goes, else to the left, since
+// it is not greater than anything. Children are counted from the root of their tree.
+template <std::size_t kWalks, bool kMissing, class Root, class Row>
+inline void walk_plain(const TreeSet::Parts& parts, const Root& root, const Row& row, std::size_t* at) {
+  const Node* const nodes = parts.nodes.data();
+  for (std::size_t moved = 1; moved != 0;) {
+    moved = 0;
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kWalks; ++i) {
+      const Node node = nodes[at[i]];
+      const float value = *row(i, node.feature());
+      std::size_t right = value > node.threshold() ? 1 : 0;
+      if constexpr (kMissing) {
+        const std::size_t bit = parts.missing_right[at[i] / 64] >> (at[i] % 64) & 1;
+        right |= value != value && !node.is_leaf() ? bit : 0;
+      }
+      const std::size_t next = root(i) + node.left() + right;
+      moved |= next ^ at[i];
+      at[i] = next;
     }
-    const Node* originals = sums.parts.nodes.data() + root;
+  }
+}
+
+// Asks for the memory of a tree, a piece with each group of rows.
+class Prefetch {
+ public:
+  template <class Any>
+  Prefetch(const Any* nodes, std::size_t count, std::size_t groups)
+      : next_(reinterpret_cast<const char*>(nodes)),
+        end_(next_ + count * sizeof(Any)),
+        piece_(count * sizeof(Any) / groups + 1) {}
+  void some() {
+    for (const char* const end = next_ + std::min(piece_, static_cast<std::size_t>(end_ - next_));
+         next_ < end; next_ += 64)
+      __builtin_prefetch(next_, 0, 2);
+    next_ = std::min(next_, end_);
+  }
+
+ private:
+  const char *next_, *end_;
+  std::size_t piece_;
+};
+
+// Rows through one tree after the other. walk(root, first row, places) takes kLanes rows.
+template <class Any, class Sum, class Walk>
+void walk_trees(const Any* nodes, const Sums<Sum>& sums, std::size_t count, const Walk& walk) {
+  const auto& roots = sums.parts.roots;
+  const std::size_t groups = (count + kLanes - 1) / kLanes;
+  std::size_t at[kRowsMax];
+  for (std::size_t tree = 0; tree + 1 < roots.size(); ++tree) {
+    const std::size_t root = roots[tree], end = roots[tree + 1];
+    Prefetch next(nodes + end, tree + 2 < roots.size() ? roots[tree + 2] - end : 0, groups);
+    for (std::size_t group = 0; group < groups; ++group) {
+      next.some();
+      std::fill_n(at + group * kLanes, kLanes, root);
+      walk(root, group * kLanes, at + group * kLanes);
+    }
+    const Node* const originals = sums.parts.nodes.data();
     if (sums.single()) {
       for (std::size_t row = 0; row < count; ++row)
         sums.sums[row] += static_cast<Sum>(sums.value(originals[at[row]].leaf_number()));
@@ -225,34 +261,90 @@ void add_deep(const RankedTrees& trees, const HugeVector<Deep>& nodes, const Sum
   }
 }
 
-// One row through kTrees trees.
-template <std::size_t kTrees, class Deep, class Sum>
-void add_deep_row_group(const HugeVector<Deep>& nodes, const Sums<Sum>& sums,
-                        const typename Deep::Rank* ranks, std::size_t first) {
-  std::size_t at[kTrees];
-  for (std::size_t i = 0; i < kTrees; ++i) at[i] = sums.parts.roots[first + i];
-  for (std::size_t moved = 1; moved != 0;) {
-    moved = 0;
-#pragma GCC unroll 16
-    for (std::size_t i = 0; i < kTrees; ++i) {
-      const Deep& node = nodes[at[i]];
-      const std::size_t left = node.left;
-      moved |= left;
-      at[i] += left + (ranks[node.column] > node.cut ? 1 : 0);
+// One row through several trees at a time. walk(how many, first tree, places), where how many is a constant.
+template <class Sum, class Walk>
+void walk_row(const Sums<Sum>& sums, const Walk& walk) {
+  const auto& roots = sums.parts.roots;
+  const std::size_t count = roots.size() - 1;
+  std::size_t tree = 0;
+  const auto together = [&]<std::size_t kTrees>(std::integral_constant<std::size_t, kTrees> some) {
+    for (; tree + kTrees <= count; tree += kTrees) {
+      std::size_t at[kTrees];
+      std::copy_n(roots.begin() + tree, kTrees, at);
+      walk(some, tree, at);
+      for (std::size_t i = 0; i < kTrees; ++i) sums.add(tree + i, 0, sums.parts.nodes[at[i]].leaf_number());
     }
-  }
-  for (std::size_t i = 0; i < kTrees; ++i) sums.add(first + i, 0, sums.parts.nodes[at[i]].leaf_number());
+  };
+  together(std::integral_constant<std::size_t, 16>());
+  together(std::integral_constant<std::size_t, 4>());
+  together(std::integral_constant<std::size_t, 1>());
 }
 
-template <class Deep, class Sum>
-void add_deep_row(const RankedTrees& trees, const HugeVector<Deep>& nodes, const Sums<Sum>& sums,
-                  const float* row, typename Deep::Rank* ranks) {
+template <class Sum>
+void add_narrow(const RankedTrees& trees, const Sums<Sum>& sums, const float* rows, std::size_t count,
+                std::uint8_t* strips) {
+  const std::size_t stride = trees.columns.size() * kLanes;
+  rank_rows(trees, sums.parts.inputs, rows, count, kLanes, false, strips);
+  walk_trees(trees.narrow.data(), sums, count, [&](std::size_t, std::size_t first, std::size_t* at) {
+    const std::uint8_t* const strip = strips + first / kLanes * stride;
+    walk_deep<kLanes>(
+        trees.narrow.data(), [&](std::size_t i, std::size_t column) { return strip + column * kLanes + i; },
+        at);
+  });
+}
+
+template <class Sum>
+void add_narrow_row(const RankedTrees& trees, const Sums<Sum>& sums, const float* row, std::uint8_t* ranks) {
   rank_rows(trees, sums.parts.inputs, row, 1, 1, false, ranks);
-  const std::size_t count = sums.parts.roots.size() - 1;
-  std::size_t tree = 0;
-  for (; tree + 16 <= count; tree += 16) add_deep_row_group<16>(nodes, sums, ranks, tree);
-  for (; tree + 4 <= count; tree += 4) add_deep_row_group<4>(nodes, sums, ranks, tree);
-  for (; tree < count; ++tree) add_deep_row_group<1>(nodes, sums, ranks, tree);
+  walk_row(sums, [&](auto some, std::size_t, std::size_t* at) {
+    walk_deep<some>(
+        trees.narrow.data(), [&](std::size_t, std::size_t column) { return ranks + column; }, at);
+  });
+}
+
+template <bool kMissing, class Sum>
+void add_plain(const Sums<Sum>& sums, const float* rows, std::size_t count) {
+  const std::size_t inputs = sums.parts.inputs;
+  walk_trees(sums.parts.nodes.data(), sums, count, [&](std::size_t root, std::size_t first, std::size_t* at) {
+    // Where rows are missing at the end, the last one is walked again.
+    const float* lanes[kLanes];
+    for (std::size_t i = 0; i < kLanes; ++i) lanes[i] = rows + std::min(first + i, count - 1) * inputs;
+    walk_plain<kLanes, kMissing>(
+        sums.parts, [root](std::size_t) { return root; },
+        [&lanes](std::size_t i, std::size_t column) { return lanes[i] + column; }, at);
+  });
+}
+
+template <bool kMissing, class Sum>
+void add_plain_row(const Sums<Sum>& sums, const float* row) {
+  walk_row(sums, [&](auto some, std::size_t first, std::size_t* at) {
+    walk_plain<some, kMissing>(
+        sums.parts, [&](std::size_t i) { return std::size_t{sums.parts.roots[first + i]}; },
+        [row](std::size_t, std::size_t column) { return row + column; }, at);
+  });
+}
+
+// Blocks of rows that stay in the nearest cache while the trees pass by.
+template <class Sum>
+void add_plain_rows(const Sums<Sum>& sums, const float* rows, std::size_t count) {
+  const std::size_t inputs = sums.parts.inputs;
+  const std::size_t fit = kScratchBytes / (kLanes * inputs * sizeof(float)) * kLanes;
+  const std::size_t most = std::clamp(fit, kLanes, kRowsMax);
+  for (std::size_t first = 0; first < count;) {
+    const std::size_t left = count - first, some = left > kFewForDeep ? std::min(left, most) : 1;
+    const float* const from = rows + first * inputs;
+    std::uint32_t missing = 0;
+    if (!sums.parts.missing_right.empty()) {
+      for (std::size_t i = 0; i < some * inputs; ++i) missing |= from[i] != from[i] ? 1u : 0u;
+    }
+    const auto into = sums.from_row(first);
+    if (some > 1) {
+      missing != 0 ? add_plain<true>(into, from, some) : add_plain<false>(into, from, some);
+    } else {
+      missing != 0 ? add_plain_row<true>(into, from) : add_plain_row<false>(into, from);
+    }
+    first += some;
+  }
 }
 
 // Blocks of rows by whichever way suits their number.
@@ -292,28 +384,22 @@ void RankedTrees::add(const TreeSet::Parts& parts, const float* rows, std::size_
           add_full_row(*this, into, from, scratch);
         });
   };
-  const auto through_deep = [&]<class Deep>(const HugeVector<Deep>& nodes) {
-    using Rank = typename Deep::Rank;
-    in_blocks<Rank>(
-        *this, sums, rows, count, kLanes, kFewForDeep,
-        [&](const Sums<Sum>& into, const float* from, std::size_t some, Rank* scratch) {
-          add_deep(*this, nodes, into, from, some, scratch);
-        },
-        [&](const Sums<Sum>& into, const float* from, Rank* scratch) {
-          add_deep_row(*this, nodes, into, from, scratch);
-        });
-  };
   switch (form) {
     case Form::full8:
       return through_full(std::uint8_t{});
     case Form::full16:
       return through_full(std::uint16_t{});
     case Form::narrow:
-      return through_deep(narrow);
-    case Form::wide:
-      return through_deep(wide);
-    case Form::huge:
-      return through_deep(huge);
+      return in_blocks<std::uint8_t>(
+          *this, sums, rows, count, kLanes, kFewForDeep,
+          [&](const Sums<Sum>& into, const float* from, std::size_t some, std::uint8_t* scratch) {
+            add_narrow(*this, into, from, some, scratch);
+          },
+          [&](const Sums<Sum>& into, const float* from, std::uint8_t* scratch) {
+            add_narrow_row(*this, into, from, scratch);
+          });
+    case Form::plain:
+      return add_plain_rows(sums, rows, count);
   }
 }
 

@@ -120,7 +120,7 @@ TEST(TreeKernel, EveryKernelAddsWhatThePlainWalkerFinds) {
     expect_plain_sums<float>(*trees, rows, count, groups, outputs);
   }
   using Form = RankedTrees::Form;
-  EXPECT_THAT(seen, ::testing::ElementsAre(Form::full8, Form::full16, Form::narrow, Form::wide));
+  EXPECT_THAT(seen, ::testing::ElementsAre(Form::full8, Form::full16, Form::narrow, Form::plain));
 }
 
 // Every depth that a full tree can have, every leaf of it, and rows on and beside every threshold.
@@ -157,20 +157,26 @@ TEST(TreeKernel, FullTreesOfEveryDepth) {
   }
 }
 
+// Shallow trees whose cuts have no number of 16 bits are walked as they are.
 TEST(TreeKernel, MoreThresholdsThanSixteenBitsHold) {
   auto drawn = draw_trees(5, 60, 1, 4001, 1, true, 10000000);
   const auto rows = draw_rows(5, drawn.thresholds, 200, 1, true);
   const auto trees = TreeSet::make(std::move(drawn.parts));
-  ASSERT_EQ(RankedTrees(trees->parts(), depths_of(*trees)).form, RankedTrees::Form::huge);
+  ASSERT_EQ(RankedTrees(trees->parts(), depths_of(*trees)).form, RankedTrees::Form::plain);
   expect_plain_sums<double>(*trees, rows, 200, {}, 1);
 }
 
 TEST(TreeKernel, MoreColumnsThanTheStackHolds) {
-  auto drawn = draw_trees(6, 300, Node::kFeaturesMax, 61, 1, true, 100000);
-  const auto rows = draw_rows(6, drawn.thresholds, 70, Node::kFeaturesMax, true);
-  const auto trees = TreeSet::make(std::move(drawn.parts));
-  ASSERT_GT(RankedTrees(trees->parts(), depths_of(*trees)).columns.size(), 1024u);
-  expect_plain_sums<double>(*trees, rows, 70, {}, 1);
+  for (const auto& [number, nodes_max, different] :
+       {std::tuple<std::size_t, std::size_t, std::uint64_t>{3000, 7, 41}, {300, 61, 100000}}) {
+    auto drawn = draw_trees(6, number, Node::kFeaturesMax, nodes_max, 1, true, different);
+    const auto rows = draw_rows(6, drawn.thresholds, 70, Node::kFeaturesMax, true);
+    const auto trees = TreeSet::make(std::move(drawn.parts));
+    const RankedTrees ranked(trees->parts(), depths_of(*trees));
+    if (nodes_max == 7) ASSERT_GT(ranked.columns.size(), 1024u);
+    if (nodes_max == 61) ASSERT_EQ(ranked.form, RankedTrees::Form::plain);
+    expect_plain_sums<double>(*trees, rows, 70, {}, 1);
+  }
 }
 
 TEST(TreeKernel, NoTreesAddNothing) {
@@ -185,21 +191,21 @@ TEST(TreeKernel, NoTreesAddNothing) {
 // The rank is the number of cuts below, whatever their number: one block, whole layers, one more.
 TEST(TreeKernel, RanksCountTheCutsBelow) {
   Random random(9);
-  for (const std::size_t size : {1u, 2u, 15u, 16u, 17u, 255u, 256u, 257u, 4095u, 4096u, 4097u, 70000u}) {
+  for (const std::size_t size : {1u, 2u, 15u, 16u, 17u, 255u, 256u, 257u, 4095u, 4096u, 4097u, 65535u}) {
     std::set<float> drawn = {-std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity()};
     while (drawn.size() < size) drawn.insert(static_cast<float>(random.unit() * 20 - 10));
     while (drawn.size() > size) drawn.erase(drawn.begin());
     const std::vector<float> cuts(drawn.begin(), drawn.end());
-    // A chain that asks every cut.
+    // A tree for every cut.
     std::vector<Node> nodes;
-    for (std::size_t i = 0; i < size; ++i) {
-      nodes.push_back(Node::inner(cuts[i], 0, 2 * i + 1));
-      nodes.push_back(Node::leaf(2 * i + 1, 0));
+    std::vector<std::uint32_t> roots = {0};
+    for (const float cut : cuts) {
+      nodes.insert(nodes.end(), {Node::inner(cut, 0, 1), Node::leaf(1, 0), Node::leaf(2, 0)});
+      roots.push_back(static_cast<std::uint32_t>(nodes.size()));
     }
-    nodes.push_back(Node::leaf(2 * size, 0));
     TreeSet::Parts parts;
     parts.inputs = 1;
-    parts.roots = std::vector<std::uint32_t>{0, static_cast<std::uint32_t>(nodes.size())};
+    parts.roots = std::move(roots);
     parts.nodes = std::move(nodes);
     parts.leaves = std::vector<float>{0};
     std::vector<float> asked = {std::numeric_limits<float>::quiet_NaN(), 0.0f, -0.0f,
@@ -209,13 +215,12 @@ TEST(TreeKernel, RanksCountTheCutsBelow) {
       const float cut = cuts[random.below(size)];
       asked.insert(asked.end(), {cut, std::nextafter(cut, -100.0f), std::nextafter(cut, 100.0f)});
     }
-    const std::vector<std::uint16_t> depths = {
-        static_cast<std::uint16_t>(std::min<std::size_t>(size, 65535))};
+    const std::vector<std::uint16_t> depths(size, 1);
     for (const TreeKernel* kernel : all_kernels()) {
       const RankedTrees ranked(parts, depths, *kernel);
       ASSERT_EQ(ranked.columns.size(), 1u);
-      std::vector<std::uint32_t> ranks(asked.size());
-      kernel->rank32({ranked.columns, ranked.cut_table(), asked.data(), 1, asked.size(), 1}, 0, ranks.data());
+      std::vector<std::uint16_t> ranks(asked.size());
+      kernel->rank16({ranked.columns, ranked.cut_table(), asked.data(), 1, asked.size(), 1}, 0, ranks.data());
       for (std::size_t i = 0; i < asked.size(); ++i) {
         const auto below = std::lower_bound(cuts.begin(), cuts.end(), asked[i]) - cuts.begin();
         const std::size_t expected = std::isnan(asked[i]) ? 0 : static_cast<std::size_t>(below);

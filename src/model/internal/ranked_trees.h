@@ -16,28 +16,24 @@
 // is a rank like any other: a feature whose nodes do not agree on where it goes has two columns.
 //
 // When all trees are shallow they are written out full, and a batch asks all their nodes. Other trees are
-// walked, many rows or trees at once; a node then has 4, 8 or 12 bytes, by how many cuts there are.
+// walked, many rows or trees at once: in nodes of 4 bytes where there are few cuts, else as they stand in the
+// file, where nothing is ranked: a node of ranks would be as large, and the trees would be kept twice.
 namespace nidus::model::internal {
 
 // The left child is `left` nodes further on, the right one directly behind it. A leaf is its own left child,
 // and no rank is above its cut, so walking on from a leaf stays there.
-template <class RankType, class Left, class Column>
-struct DeepNode {
-  using Rank = RankType;
-  Left left = 0;
-  Column column = 0;
-  Rank cut = static_cast<Rank>(-1);  // right when rank > cut
+struct NarrowNode {
+  std::uint16_t left = 0;
+  std::uint8_t column = 0;
+  std::uint8_t cut = 0xff;  // right when rank > cut
 };
-using NarrowNode = DeepNode<std::uint8_t, std::uint16_t, std::uint8_t>;
-using WideNode = DeepNode<std::uint16_t, std::uint32_t, std::uint16_t>;
-using HugeNode = DeepNode<std::uint32_t, std::uint32_t, std::uint32_t>;
-static_assert(sizeof(NarrowNode) == 4 && sizeof(WideNode) == 8 && sizeof(HugeNode) == 12);
+static_assert(sizeof(NarrowNode) == 4);
 
 struct RankedTrees {
   struct Full {
     std::size_t nodes = 0, leaves = 0, depth = 0;  // where its nodes and leaves begin
   };
-  enum class Form : std::uint8_t { full8, full16, narrow, wide, huge };
+  enum class Form : std::uint8_t { full8, full16, narrow, plain };
 
   // The parts have been checked and live as long as this does. `kernel` too.
   RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint16_t> depths,
@@ -56,15 +52,14 @@ struct RankedTrees {
   std::string describe() const;
 
   const TreeKernel& kernel;
-  Form form = Form::huge;
+  Form form = Form::plain;
   std::vector<RankColumn> columns;
   std::vector<float> cuts;  // of all columns; see cut_table()
   std::size_t cuts_begin = 0;
 
-  // Only those of the form are filled. Nodes of deep trees have the numbers they have in the parts.
+  // Only those of the form are filled, and none for plain trees. Narrow nodes have the numbers they have in
+  // the parts.
   HugeVector<NarrowNode> narrow;
-  HugeVector<WideNode> wide;
-  HugeVector<HugeNode> huge;
   std::vector<Full> full;
   std::vector<FullNode> full_nodes;
   std::vector<std::uint32_t> full_leaves;  // leaf numbers, 2^depth of each tree

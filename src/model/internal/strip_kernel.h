@@ -152,8 +152,7 @@ inline void full16(const FullNode* tree, std::size_t depth, const std::uint16_t*
 }
 
 inline constexpr TreeKernel kKernel = {
-    STRIP_NAME, STRIP_BYTES, rank_rows<std::uint8_t>, rank_rows<std::uint16_t>, rank_rows<std::uint32_t>,
-    full8,      full16};
+    STRIP_NAME, STRIP_BYTES, rank_rows<std::uint8_t>, rank_rows<std::uint16_t>, full8, full16};
 
 #undef STRIP_INLINE
 #undef STRIP_BYTES

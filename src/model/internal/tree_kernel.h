@@ -48,7 +48,6 @@ struct TreeKernel {
   // `flip` is put on every rank by exclusive or. What lies in a strip behind the last row is left alone.
   void (*rank8)(const Rows&, std::uint8_t flip, std::uint8_t* strips);
   void (*rank16)(const Rows&, std::uint16_t flip, std::uint16_t* strips);
-  void (*rank32)(const Rows&, std::uint32_t flip, std::uint32_t* strips);
 
   // The leaves, counted from the left, that `count` strips of `stride` bytes end in; a tree of depth 1 to
   // kFullDepthMax.
