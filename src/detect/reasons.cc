@@ -25,9 +25,8 @@ Reasoner::Reasoner(Detector detector, model::Explainer explainer)
 Result<Reasoner> Reasoner::make(const Detector& detector) {
   auto explainer = model::Explainer::make(detector.shared_model(), model::Explainer::Unit::score);
   if (!explainer) {
-    return Error{explainer.error().code,
-                 fmt::format("detector {} cannot explain itself: {}; training it anew makes it one that can",
-                             detector.manifest().name, explainer.error().message)};
+    return Error{explainer.error().code, fmt::format("detector {} cannot explain itself: {}",
+                                                     detector.manifest().name, explainer.error().message)};
   }
   return Reasoner(detector, std::move(*explainer));
 }

@@ -243,7 +243,9 @@ Result<void> collect(const Model& model, Part so_far, std::vector<Part>& parts) 
     so_far.fusion = std::make_shared<const internal::FusionExplainer>(std::move(*inner));
   } else {
     return Error{Errc::unsupported,
-                 "only models made of trees and of sums over columns can be explained, and this is a " +
+                 "only trees and sums over columns (autoencoders, distances) can be explained, no networks, "
+                 "support vector "
+                 "machines, naive Bayes or stacks, and this is a " +
                      model.describe()};
   }
   parts.push_back(std::move(so_far));

@@ -301,6 +301,25 @@ TEST(Explainer, ARowIsExplainedTheSameAloneAndInABatch) {
   }
 }
 
+// Leaves that several nodes share are explained as if each had its own.
+TEST(Explainer, SharedLeavesAreExplainedAsBefore) {
+  auto drawn = draw_covered(12, 40, 7, 301, 1, true);
+  auto parts = drawn.trees.parts();
+  std::vector<Node> nodes(parts.nodes.begin(), parts.nodes.end());
+  std::vector<std::uint32_t> roots(parts.roots.begin(), parts.roots.end());
+  std::vector<std::uint64_t> missing(parts.missing_right.begin(), parts.missing_right.end());
+  TreeSet::share_leaves(nodes, roots, missing);
+  ASSERT_LT(nodes.size(), parts.nodes.size());
+  parts.nodes = std::move(nodes);
+  parts.roots = std::move(roots);
+  parts.missing_right = std::move(missing);
+  const auto before = *Forest::make(drawn.trees);
+  const auto after = *Forest::make(*TreeSet::make(std::move(parts)));
+  const auto rows = testing::draw_rows(12, drawn.thresholds, 50, 7, true);
+  EXPECT_EQ(explain(explainer_of(after), rows, 50, {1}), explain(explainer_of(before), rows, 50, {1}));
+  EXPECT_EQ(*gain_importance(after), *gain_importance(before));
+}
+
 TEST(Explainer, RefusesWhatItCannotExplain) {
   const auto without = *Forest::make(*TreeSet::make(testing::draw_trees(1, 2, 3, 9, 1, false).parts));
   const auto make = [](const Model& model) {
@@ -309,14 +328,15 @@ TEST(Explainer, RefusesWhatItCannotExplain) {
   EXPECT_EQ(make(without).error().code, Errc::unsupported);
   EXPECT_EQ(gain_importance(without).error().code, Errc::unsupported);
 
-  // Node 1 is a child of both inner nodes, which a walk does not mind.
+  // Node 3 is a child of both inner nodes, which a walk does not mind.
   TreeSet::Parts parts;
   parts.inputs = 1;
   parts.nodes = std::vector<Node>{Node::inner(1, 0, 1), Node::inner(2, 0, 3), Node::inner(3, 0, 3),
-                                  Node::leaf(3, 0), Node::leaf(4, 0)};
-  parts.roots = std::vector<std::uint32_t>{0, 5};
+                                  Node::inner(4, 0, 5), Node::leaf(4, 0),     Node::leaf(5, 0),
+                                  Node::leaf(6, 0)};
+  parts.roots = std::vector<std::uint32_t>{0, 7};
   parts.leaves = std::vector<float>{0.5f};
-  parts.covers = std::vector<float>{4, 0.5f, 0.5f, 0.5f};
+  parts.covers = std::vector<float>{4, 0.5f, 0.5f, 0.5f, 0.5f};
   const auto twice = *Forest::make(*TreeSet::make(parts));
   EXPECT_THAT(make(twice).error().message, HasSubstr("node 3 has two parents"));
 }

@@ -54,7 +54,7 @@ class Builder {
 
   // `covers` begins at those of the tree and is moved behind them.
   Result<ShapTree> build(std::size_t index, std::span<const float>& covers, ShapRules& rules) {
-    const auto nodes = trees_.tree(index);
+    const auto nodes = trees_.tree_unshared(index);
     if (auto good = check(index, nodes); !good) return std::move(good).error();
     ShapTree tree;
     tree.weight = static_cast<double>(covers[0]);
@@ -100,7 +100,8 @@ class Builder {
     std::uint32_t before;  // leave: what stood in last_ for the player
   };
 
-  // The format promises children behind their parents, but not that each has one parent.
+  // The format promises children behind their parents, but not that each has one parent. Leaves that several
+  // have were given back to each.
   Result<void> check(std::size_t index, std::span<const Node> nodes) {
     std::vector<bool> has_parent(nodes.size());
     std::size_t children = 0;
@@ -199,7 +200,9 @@ Result<std::vector<ShapTree>> shap_trees(const TreeSet& trees, std::span<const s
                                          ShapRules& rules) {
   CHECK(players.size() == trees.inputs());
   if (trees.trees() > 0 && trees.parts().covers.empty()) {
-    return Error{Errc::unsupported, "the model does not know how its training rows went through its trees"};
+    return Error{Errc::unsupported,
+                 "the model does not know how its training rows went through its trees; training it anew "
+                 "makes it one that can"};
   }
   Builder builder(trees, players);
   std::span<const float> covers = trees.parts().covers.span();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 #include <utility>
 
 #include "base/check.h"
@@ -119,6 +120,86 @@ std::vector<float> TreeSet::pack_covers(std::span<const Node> nodes, std::span<c
     }
   }
   return covers;
+}
+
+void TreeSet::share_leaves(std::vector<Node>& nodes, std::vector<std::uint32_t>& roots,
+                           std::vector<std::uint64_t>& missing_right) {
+  std::vector<std::uint64_t> bits(missing_right.size());
+  std::vector<std::uint32_t> places;  // where each node of a tree that stays will stand in it
+  std::unordered_map<std::uint64_t, std::uint32_t> known;  // pairs of leaf numbers, by when they were met
+  std::vector<std::pair<std::size_t, std::size_t>> pairs;  // the same in that order
+  std::size_t end = 0;  // of what is done, and nothing behind it is read again
+  for (std::size_t tree = 0; tree + 1 < roots.size(); ++tree) {
+    const std::size_t root = roots[tree], size = roots[tree + 1] - root, begin = end;
+    const auto is_pair = [&](Node node) {
+      return !node.is_leaf() && nodes[root + node.left()].is_leaf() &&
+             nodes[root + node.left() + 1].is_leaf();
+    };
+    constexpr std::uint32_t kGone = 0xffffffff;
+    places.assign(size, 0);
+    for (std::size_t i = 0; i < size; ++i) {
+      const Node node = nodes[root + i];
+      if (is_pair(node)) places[node.left()] = places[node.left() + 1] = kGone;
+    }
+    std::uint32_t kept = 0;
+    for (auto& place : places) {
+      if (place != kGone) place = kept++;
+    }
+    known.clear();
+    pairs.clear();
+    for (std::size_t i = 0; i < size; ++i) {
+      if (places[i] == kGone) continue;
+      const Node node = nodes[root + i];
+      const std::size_t to = begin + places[i], left = node.left();
+      if (node.is_leaf()) {
+        nodes[to] = Node::leaf(places[i], node.leaf_number());
+        continue;
+      }
+      std::size_t child = places[left];
+      if (is_pair(node)) {
+        const std::size_t a = nodes[root + left].leaf_number(), b = nodes[root + left + 1].leaf_number();
+        const auto next = static_cast<std::uint32_t>(pairs.size());
+        const auto [found, is_new] = known.try_emplace(std::uint64_t{a} << 32 | b, next);
+        if (is_new) pairs.emplace_back(a, b);
+        child = kept + 2 * std::size_t{found->second};
+      }
+      nodes[to] = Node::inner(node.threshold(), node.feature(), child);
+      if (missing_right.empty()) continue;
+      const std::size_t bit = root + i;
+      bits[to / 64] |= (missing_right[bit / 64] >> (bit % 64) & 1) << (to % 64);
+    }
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+      const std::size_t at = kept + 2 * i;
+      nodes[begin + at] = Node::leaf(at, pairs[i].first);
+      nodes[begin + at + 1] = Node::leaf(at + 1, pairs[i].second);
+    }
+    roots[tree] = static_cast<std::uint32_t>(begin);
+    end = begin + kept + 2 * pairs.size();
+  }
+  roots.back() = static_cast<std::uint32_t>(end);
+  nodes.resize(end);
+  if (missing_right.empty()) return;
+  bits.resize((end + 63) / 64);
+  missing_right = std::move(bits);
+}
+
+std::vector<Node> TreeSet::tree_unshared(std::size_t index) const {
+  const auto shared = tree(index);
+  std::vector<Node> out(shared.begin(), shared.end());
+  std::vector<bool> taken(shared.size());
+  for (std::size_t i = 0; i < shared.size(); ++i) {
+    const Node node = shared[i];
+    if (node.is_leaf()) continue;
+    const std::size_t left = node.left();
+    if (taken[left] && shared[left].is_leaf() && shared[left + 1].is_leaf()) {
+      const std::size_t at = out.size();
+      out[i] = Node::inner(node.threshold(), node.feature(), at);
+      out.push_back(Node::leaf(at, shared[left].leaf_number()));
+      out.push_back(Node::leaf(at + 1, shared[left + 1].leaf_number()));
+    }
+    taken[left] = true;
+  }
+  return out;
 }
 
 Result<TreeSet> TreeSet::make(Parts parts) {

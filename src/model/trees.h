@@ -84,6 +84,13 @@ class TreeSet {
   static std::vector<float> pack_covers(std::span<const Node> nodes, std::span<const std::uint32_t> roots,
                                         std::span<const float> weights);
 
+  // Nodes of one tree whose two children are the same two leaves get one pair of them, at the end of the
+  // tree: a third fewer nodes where trees were grown until their leaves were pure. Rows end in the same
+  // leaves. Every node has one parent before this; covers are packed before, and stay as they are.
+  // `missing_right` is that of Parts.
+  static void share_leaves(std::vector<Node>& nodes, std::vector<std::uint32_t>& roots,
+                           std::vector<std::uint64_t>& missing_right);
+
   // Errc::corrupt names tree and node. Values of leaves must be finite.
   static Result<TreeSet> make(Parts parts);
   static Result<TreeSet> load(internal::FileReader& in);
@@ -104,6 +111,9 @@ class TreeSet {
   std::span<const Node> tree(std::size_t index) const {
     return parts_.nodes.span().subspan(parts_.roots[index], parts_.roots[index + 1] - parts_.roots[index]);
   }
+  // The same with a copy of its own for each parent of a shared pair of leaves, behind all others. Nodes that
+  // are no leaves keep their numbers.
+  std::vector<Node> tree_unshared(std::size_t index) const;
   // What a leaf holds, its value k of width().
   double value(std::size_t leaf, std::size_t k) const {
     const std::size_t at = leaf * parts_.width + k;

@@ -59,6 +59,42 @@ TEST(Trees, AWalkEndsWhereThePlainWalkerDoes) {
   }
 }
 
+// Pairs of leaves that several nodes share: the same leaves for every row, in fewer nodes, and given back the
+// same tree.
+TEST(Trees, SharedLeavesAreThoseOfBefore) {
+  std::size_t saved = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const std::size_t inputs = 1 + seed % 9, count = 64;
+    auto drawn = draw_trees(seed, 37, inputs, seed % 3 == 0 ? 4001 : 61, 1, seed % 2 == 0);
+    const auto rows = draw_rows(seed, drawn.thresholds, count, inputs, true);
+    const auto before = TreeSet::make(drawn.parts);
+    ASSERT_TRUE(before);
+    std::vector<Node> nodes(drawn.parts.nodes.begin(), drawn.parts.nodes.end());
+    std::vector<std::uint32_t> roots(drawn.parts.roots.begin(), drawn.parts.roots.end());
+    std::vector<std::uint64_t> missing(drawn.parts.missing_right.begin(), drawn.parts.missing_right.end());
+    TreeSet::share_leaves(nodes, roots, missing);
+    drawn.parts.nodes = std::move(nodes);
+    drawn.parts.roots = std::move(roots);
+    drawn.parts.missing_right = std::move(missing);
+    const auto after = TreeSet::make(std::move(drawn.parts));
+    ASSERT_TRUE(after) << after.error().message;
+    saved += before->nodes() - after->nodes();
+    std::vector<std::uint32_t> wanted(count), got(count);
+    for (std::size_t tree = 0; tree < before->trees(); ++tree) {
+      ASSERT_EQ(after->depth(tree), before->depth(tree));
+      ASSERT_EQ(after->tree_unshared(tree).size(), before->tree(tree).size()) << seed << " " << tree;
+      before->walk(tree, rows.data(), count, wanted.data());
+      after->walk(tree, rows.data(), count, got.data());
+      ASSERT_EQ(got, wanted) << seed << " " << tree;
+    }
+    std::vector<double> sums(count), shared_sums(count);
+    before->add_leaves(rows.data(), count, {}, 1, sums.data());
+    after->add_leaves(rows.data(), count, {}, 1, shared_sums.data());
+    ASSERT_EQ(shared_sums, sums) << seed;
+  }
+  EXPECT_GT(saved, 1000u);
+}
+
 TEST(Trees, TheDepthIsThatOfTheDeepestLeaf) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     const auto trees = TreeSet::make(draw_trees(seed, 7, 3, seed % 2 == 0 ? 401 : 15, 1, false).parts);
