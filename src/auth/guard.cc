@@ -74,6 +74,7 @@ struct Guard::Impl {
   bool stop = false;
   std::int64_t version = -1;
   std::thread thread;
+  std::unique_ptr<KeyFeed> feed;  // last: its thread is gone before what it writes to
 
   Impl(const GuardOptions& given, store::Store* from)
       : options(given),
@@ -81,7 +82,9 @@ struct Guard::Impl {
         callers({given.per_second, given.burst}),
         addresses({given.address_per_second, given.address_burst}) {}
 
+  Result<void> load();
   Result<void> read_keys();
+  Result<void> take_token_keys(std::string_view text);
   void watch();
   bool required() const;
   std::optional<http::Response> check(http::Request& request, const http::Route& route);
@@ -110,6 +113,23 @@ Result<void> Guard::Impl::read_keys() {
   keys.store(std::move(fresh));
   version = now ? *now : -1;
   return {};
+}
+
+Result<void> Guard::Impl::take_token_keys(std::string_view text) {
+  auto verifier = JwtVerifier::parse(text, *options.tokens);
+  if (!verifier) return std::move(verifier).error();
+  tokens.store(std::make_shared<const JwtVerifier>(std::move(*verifier)));
+  return {};
+}
+
+Result<void> Guard::Impl::load() {
+  if (options.tokens && !feed) {
+    auto verifier = JwtVerifier::open(*options.tokens);
+    if (!verifier) return std::move(verifier).error();
+    tokens.store(std::make_shared<const JwtVerifier>(std::move(*verifier)));
+  }
+  const std::lock_guard lock(mutex);
+  return read_keys();
 }
 
 void Guard::Impl::watch() {
@@ -149,7 +169,10 @@ std::optional<http::Caller> Guard::Impl::caller_of(std::string_view credentials)
   const auto verifier = tokens.load();
   if (!verifier) return std::nullopt;
   const auto claims = verifier->verify(credentials, now / 1'000'000);
-  if (!claims) return std::nullopt;
+  if (!claims) {
+    if (feed && claims.error().code == Errc::not_found) feed->ask();
+    return std::nullopt;
+  }
   return http::Caller{"token:" + claims->subject.substr(0, 100), claims->scopes};
 }
 
@@ -256,20 +279,25 @@ Guard::~Guard() {
 
 Result<std::unique_ptr<Guard>> Guard::start(const GuardOptions& options, store::Store* store) {
   std::unique_ptr<Guard> guard(new Guard(std::make_unique<Impl>(options, store)));
-  if (auto done = guard->reload(); !done) return std::move(done).error();
+  Impl& impl = *guard->impl_;
+  if (impl.options.tokens && impl.options.token_feed) {
+    auto feed = KeyFeed::start(
+        *impl.options.token_feed, [&impl](std::string_view text) { return impl.take_token_keys(text); },
+        [&impl](const Error* error) {
+          if (impl.options.token_keys_report) impl.options.token_keys_report(error);
+        });
+    if (!feed) return std::move(feed).error();
+    impl.feed = std::move(*feed);
+  }
+  if (auto done = impl.load(); !done) return std::move(done).error();
   if (store != nullptr) guard->impl_->thread = std::thread([impl = guard->impl_.get()] { impl->watch(); });
   return guard;
 }
 
 Result<void> Guard::reload() {
-  Impl& impl = *impl_;
-  if (impl.options.tokens) {
-    auto verifier = JwtVerifier::open(*impl.options.tokens);
-    if (!verifier) return std::move(verifier).error();
-    impl.tokens.store(std::make_shared<const JwtVerifier>(std::move(*verifier)));
-  }
-  const std::lock_guard lock(impl.mutex);
-  return impl.read_keys();
+  auto fetched = impl_->feed ? impl_->feed->refresh() : Result<void>();
+  auto loaded = impl_->load();
+  return fetched ? loaded : fetched;
 }
 
 std::optional<http::Response> Guard::operator()(http::Request& request, const http::Route& route) {
@@ -280,6 +308,11 @@ bool Guard::is_required() const { return impl_->required(); }
 
 GuardCounts Guard::counts() const {
   return {impl_->allowed, impl_->anonymous, impl_->unauthenticated, impl_->forbidden, impl_->limited};
+}
+
+std::optional<KeyFeed::Counts> Guard::token_feed() const {
+  if (!impl_->feed) return std::nullopt;
+  return impl_->feed->counts();
 }
 
 }  // namespace nidus::auth

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "auth/jwt.h"
+#include "auth/key_feed.h"
 #include "base/result.h"
 #include "http/server.h"
 #include "store/store.h"
@@ -23,6 +24,10 @@ enum class Requirement : std::uint8_t {
 struct GuardOptions {
   Requirement required = Requirement::automatic;
   std::optional<JwtOptions> tokens;
+  // Where the keys of who signs tokens come from, in the place of a file.
+  std::optional<KeyFeedOptions> token_feed;
+  // Is told of each look for them, in another thread: an error, or none. May be null.
+  KeyFeed::Report token_keys_report;
   bool client_certificates = false;      // the server asks for them
   std::uint32_t certificate_scopes = 0;  // what somebody with a client certificate may do
   // Cost units: a request costs what its route says, and one for each KiB of its body. 0: no limit.
@@ -47,8 +52,8 @@ struct GuardCounts {
 // Keys are read from the store again within a second after anybody changed them. Thread-safe.
 class Guard {
  public:
-  // The store must outlive it; null: there are no keys. Errors are those of JwtVerifier::open and
-  // Store::keys.
+  // The store must outlive it; null: there are no keys. Errors are those of JwtVerifier::open, KeyFeed::start
+  // and Store::keys.
   static Result<std::unique_ptr<Guard>> start(const GuardOptions& options, store::Store* store);
   ~Guard();
 
@@ -57,9 +62,11 @@ class Guard {
 
   // Whether callers must show something.
   bool is_required() const;
-  // Reads keys and the file of the tokens' keys again, now. On an error the old ones stay.
+  // Reads keys and the tokens' keys again, now. On an error the old ones stay.
   Result<void> reload();
   GuardCounts counts() const;
+  // Of the tokens' keys from an address; nothing if they are not from one.
+  std::optional<KeyFeed::Counts> token_feed() const;
 
  private:
   struct Impl;

@@ -312,15 +312,17 @@ Result<Claims> JwtVerifier::verify(std::string_view token, std::int64_t now_s) c
   // The text is what was signed, the keys are ours: an attacker chooses which of them is tried, nothing else.
   const std::string_view signed_text = token.substr(0, parts[0].size() + 1 + parts[1].size());
   const std::string id = text_at(*header, "kid");
-  bool is_good = false;
+  bool is_good = false, is_known = false;
   for (const auto& key : impl_->keys) {
     if (key.algorithm != algorithm || (!id.empty() && !key.id.empty() && key.id != id)) continue;
+    is_known = true;
     if (is_signature_of(key, signed_text, *signature)) {
       is_good = true;
       break;
     }
   }
   ERR_clear_error();
+  if (!is_known && !id.empty()) return Error{Errc::not_found, "no key of ours has the name that it gives"};
   if (!is_good) return invalid("no key of ours has signed it");
   const auto claims = object_of(as_text(*claims_bytes));
   if (!claims) return invalid("the claims are no JSON object");

@@ -42,7 +42,8 @@ class JwtVerifier {
   JwtVerifier& operator=(JwtVerifier&&) noexcept;
   ~JwtVerifier();
 
-  // Errc::invalid says why not, for our log and not for the caller.
+  // Errc::invalid says why not, for our log and not for the caller; Errc::not_found that the key which the
+  // token names is none of those here, so that a look for newer ones may help.
   Result<Claims> verify(std::string_view token, std::int64_t now_s) const;
   std::size_t keys() const;
 
