@@ -19,6 +19,7 @@ train forest --model forest --trees 100 --depth 20
 train boost --model boost --rounds 100 --depth 6
 # One detector of the two: --depth would be that of both if they were trained as one.
 [ -e both/detector.json ] || python3 "$here/serve_inputs.py" --join forest boost both
+[ -z "${SERVE_ONLY_TRAIN:-}" ] || exit 0
 "$nidus" inspect both | grep -E 'model|inputs' || true
 
 cat > post.lua <<'LUA'
@@ -37,6 +38,7 @@ end
 LUA
 
 serve() {  # DETECTOR
+  : >said.txt
   taskset -c 0 "$nidus" serve "d=$1" --port 0 --set store.off=true --log-file log.txt --set server.threads=1 --set limits.body_mb=512 2>said.txt &
   server=$!
   until grep -q 'listening on' said.txt; do sleep 0.1; kill -0 $server; done

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """steadiness.py reloads|soak NIDUS …: whether a service stays as it was. Called by reload_under_load.sh and soak.sh."""
 import argparse
+import dataclasses
+import http.client
 import json
 import os
 import pathlib
@@ -8,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -48,6 +51,10 @@ class Service:
         fresh.write_text(json.dumps(self.manifest))
         fresh.rename(self.detector / "detector.json")
 
+    def check(self):
+        if self.process.poll() is not None:
+            sys.exit(f"the service ended with {self.process.returncode}; its log is {self.folder}/log")
+
     def memory_mb(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
@@ -63,8 +70,22 @@ class Service:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         shutil.rmtree(self.folder)
+
+
+@dataclasses.dataclass
+class Sample:
+    rate: float
+    p50: float
+    p99: float
+    failed: int
+    memory_mb: float  # the median
+    files: int        # the least: connections come and go all the time
 
 
 class Load:
@@ -73,11 +94,24 @@ class Load:
     def __init__(self, service, connections):
         with Client(service.url) as nidus:
             columns = [column["name"] for column in nidus.detector("flows")["columns"]]
-        self.url, self.connections = service.url, connections
+        self.service, self.url, self.connections = service, service.url, connections
         self.script = service.folder / "post.lua"
         body = json.dumps({"features": {name: number % 7 for number, name in enumerate(columns)}})
         self.script.write_text(f"wrk.method = 'POST'\nwrk.body = [==[{body}]==]\n"
                                "wrk.headers['Content-Type'] = 'application/json'\n")
+
+    def run(self, seconds):
+        """What was said of a run of wrk, while memory and open files are looked at ten times a second."""
+        wrk = self.start(seconds)
+        looks = []
+        end = time.monotonic() + seconds + 60
+        while wrk.poll() is None:
+            if time.monotonic() > end:
+                wrk.kill()
+            self.service.check()
+            looks.append((self.service.memory_mb(), self.service.files()))
+            time.sleep(0.1)
+        return Sample(*self.said(wrk), statistics.median(m for m, _ in looks), min(f for _, f in looks))
 
     def start(self, seconds):
         return subprocess.Popen(["wrk", "-t1", f"-c{self.connections}", f"-d{seconds}s", "--latency", "-s", str(self.script),
@@ -87,6 +121,8 @@ class Load:
     def said(process):
         """Requests a second, p50 and p99 in ms, and requests that failed."""
         text = process.communicate()[0]
+        if "Requests/sec" not in text:
+            sys.exit("wrk said: " + text)
         unit = {"us": 1e-3, "ms": 1, "s": 1e3}
         times = {share: float(value) * unit[u]
                  for share, value, u in re.findall(r"(\d+)%\s+([\d.]+)(us|ms|s)\b", text)}
@@ -96,10 +132,28 @@ class Load:
         return float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]), times["50"], times["99"], failed
 
 
-def show(what, service, said, more=""):
-    rate, p50, p99, failed = said
-    print(f"{what:<28} {service.memory_mb():8.1f} MB {service.files():5} files {service.threads():4} threads "
-          f"{rate:8.0f} requests/s  p50 {p50:7.2f} ms  p99 {p99:7.2f} ms  failed {failed}{more}", flush=True)
+def show(what, service, one, more=""):
+    print(f"{what:<28} {one.memory_mb:8.1f} MB {one.files:5} files {service.threads():4} threads {one.rate:8.0f} requests/s  "
+          f"p50 {one.p50:7.2f} ms  p99 {one.p99:7.2f} ms  failed {one.failed}{more}", flush=True)
+
+
+def verdict(samples):
+    """The last tenth of the samples beside the first, without a tenth to warm up (versions that are kept for a way back,
+    buffers, the store up to its size); whether all stayed as it was."""
+    tenth = max(1, len(samples) // 10)
+    first, last = samples[tenth:2 * tenth] or samples[:1], samples[-tenth:]
+    good = True
+    for what, unit, value, most in (("memory", "MB", lambda s: s.memory_mb, lambda x: 1.1 * x + 2),
+                                    ("open files", "", lambda s: s.files, lambda x: x + 20),
+                                    ("p99", "ms", lambda s: s.p99, lambda x: 1.25 * x + 0.5)):
+        before, after = (statistics.median(map(value, some)) for some in (first, last))
+        fine = after <= most(before)
+        good = good and fine
+        print(f"verdict: {what}: {before:.2f} {unit} first, {after:.2f} {unit} last, at most {most(before):.2f}: "
+              f"{'good' if fine else 'NOT GOOD'}")
+    failed = sum(s.failed for s in samples)
+    print(f"verdict: {failed} requests of wrk failed: {'good' if failed == 0 else 'NOT GOOD'}", flush=True)
+    return good and failed == 0
 
 
 def reloads(options):
@@ -113,31 +167,40 @@ def reloads(options):
     load = Load(service, 16)
     nidus = Client(service.url)
     window = 5
-    Load.said(load.start(2))  # warm
-    show("before, no reloads", service, Load.said(load.start(window)))
+    load.run(2)  # warm
+    show("before, no reloads", service, load.run(window))
+    samples = []
     start, done = time.monotonic(), 0
     next_report = 0
     while done < options.reloads and not (options.seconds and time.monotonic() - start > options.seconds):
-        wrk = load.start(window)
+        one = []
+        asking = threading.Thread(target=lambda into=one: into.append(load.run(window)))
+        asking.start()
         began, first = time.monotonic(), done
-        while wrk.poll() is None and done < options.reloads:
+        while asking.is_alive() and done < options.reloads:
             done += 1
             service.put_version(done)
             answer = nidus.reload("flows")
             if answer["manifest_version"] != str(done):
                 sys.exit(f"reload {done} serves version {answer['manifest_version']}")
         seconds = time.monotonic() - began
-        said = Load.said(wrk)
+        asking.join()
+        samples += one
+        if not one:
+            sys.exit("wrk or the service ended")
         if first >= next_report or done >= options.reloads:
-            show(f"{done:,} reloads", service, said, f"  {(done - first) / seconds:.0f} reloads/s")
+            show(f"{done:,} reloads", service, one[0], f"  {(done - first) / seconds:.0f} reloads/s")
             next_report = done + max(1, options.reloads // 20)
     time.sleep(2)
-    show(f"after {done:,}, none any more", service, Load.said(load.start(window)))
+    show(f"after {done:,}, none any more", service, load.run(window))
+    print(f"{done:,} reloads in {time.monotonic() - start:.0f} s")
+    good = verdict(samples)
     service.stop()
+    sys.exit(0 if good else 1)
 
 
 def soak(options):
-    service = Service(options.nidus, "server.idle_s=20")
+    service = Service(options.nidus, "server.idle_s=20", "store.size_mb=256")
     load = Load(service, 8)
     with Client(service.url) as nidus:
         columns = len(nidus.detector("flows")["columns"])
@@ -151,10 +214,10 @@ def soak(options):
                 try:
                     what(nidus)
                     counts[name] = counts.get(name, 0) + 1
-                except NidusError as error:
+                except (NidusError, OSError, http.client.HTTPException) as error:
                     failures.append(f"{name}: {error}")
                 stopping.wait(pause)
-        thread = threading.Thread(target=run)
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
         return thread
 
@@ -188,20 +251,25 @@ def soak(options):
                again_and_again("strangers", 2, strangers), again_and_again("metrics", 1, lambda n: n.metrics())]
     end = time.monotonic() + options.minutes * 60
     step = min(60, max(10, int(options.minutes * 60 / 6)))
+    samples = []
     while time.monotonic() < end:
-        said = Load.said(load.start(step))
+        samples.append(load.run(step))
         minutes = options.minutes - max(0.0, end - time.monotonic()) / 60
-        show(f"{minutes:5.1f} min", service, said, f"  {service.disk_mb():.0f} MB on disk")
+        show(f"{minutes:5.1f} min", service, samples[-1], f"  {service.disk_mb():.0f} MB on disk  {len(failures)} failures")
     stopping.set()
     for thread in threads:
-        thread.join()
+        thread.join(120)
+        if thread.is_alive():
+            failures.append("a client hangs")
     time.sleep(2)
-    show("quiet again", service, Load.said(load.start(5)))
+    show("quiet again", service, load.run(5))
     print("done:", ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
     for failure in failures[:10]:
         print("failed:", failure)
+    good = verdict(samples)
+    print(f"verdict: {len(failures)} other requests failed: {'good' if not failures else 'NOT GOOD'}")
     service.stop()
-    sys.exit(1 if failures else 0)
+    sys.exit(0 if good and not failures else 1)
 
 
 parser = argparse.ArgumentParser()
@@ -211,4 +279,8 @@ parser.add_argument("--reloads", type=int, default=10000)
 parser.add_argument("--seconds", type=float, default=0)
 parser.add_argument("--minutes", type=float, default=60)
 arguments = parser.parse_args()
+# Whatever hangs: it ends by itself.
+watchdog = threading.Timer((arguments.minutes * 60 if arguments.mode == "soak" else 3 * 3600) + 600, lambda: os._exit(3))
+watchdog.daemon = True
+watchdog.start()
 (reloads if arguments.mode == "reloads" else soak)(arguments)
