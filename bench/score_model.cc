@@ -1,11 +1,13 @@
 // score_model MODEL ROWS [SCORES]: loads a model file, of ours or of another program, and scores raw float32
 // rows with it, one thread, and prints what that took as JSON: nanoseconds a row in one batch and
-// microseconds for one row alone, the best of several. A model that computes in double gets doubles. SCORES
-// takes the scores as raw float64. Part of bench/scoring_peers.py and bench/foreign_peers.py.
+// microseconds for one row alone, the best of several; what the process grew by loading it, and the most it
+// was. A model that computes in double gets doubles. SCORES takes the scores as raw float64. Part of
+// bench/scoring_peers.py and bench/foreign_peers.py.
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -60,6 +62,16 @@ void score(const nidus::model::Model& model, std::span<const Number> rows, std::
   if constexpr (sizeof(Number) == sizeof(double)) model.score_wide(rows, count, scores);
 }
 
+// A line of /proc/self/status, "VmRSS" or "VmHWM", in MB. "RssAnon" is what is no part of a file.
+double status_mb(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(name + ":"))
+      return std::strtod(line.c_str() + name.size() + 1, nullptr) * 1024 / 1e6;
+  }
+  return 0;
+}
+
 struct Times {
   double batch = 0, one = 0;  // seconds for all rows; for the first `alone` one after the other
   std::size_t alone = 0;
@@ -87,15 +99,19 @@ int main(int argc, char** argv) {
     std::fputs("usage: score_model MODEL ROWS [SCORES]\n", stderr);
     return 2;
   }
-  const double seconds = best_seconds(5, [&] {
-    if (const auto model = load(argv[1]); !model) {
-      std::fprintf(stderr, "%s\n", model.error().message.c_str());
-      std::exit(1);
-    }
-  });
+  // The first load tells what a model takes: how much larger the process is with it, and was at most.
+  const double before = status_mb("VmRSS"), own_before = status_mb("RssAnon");
   const auto loaded = load(argv[1]);
+  if (!loaded) {
+    std::fprintf(stderr, "%s\n", loaded.error().message.c_str());
+    return 1;
+  }
+  const double after = status_mb("VmRSS"), own_after = status_mb("RssAnon"), most = status_mb("VmHWM");
+  const double seconds = best_seconds(5, [&] {
+    if (!load(argv[1])) std::exit(1);
+  });
   const auto bytes = nidus::read_file(argv[2]);
-  if (!loaded || !bytes) return 1;
+  if (!bytes) return 1;
   const auto& model = **loaded;
   std::vector<float> rows(bytes->size() / sizeof(float));
   std::memcpy(rows.data(), bytes->data(), rows.size() * sizeof(float));
@@ -109,8 +125,11 @@ int main(int argc, char** argv) {
     out.write(reinterpret_cast<const char*>(scores.data()),
               static_cast<std::streamsize>(scores.size() * sizeof(double)));
   }
-  std::printf("{\"load_ms\": %.3f, \"batch_ns_row\": %.2f, \"one_us\": %.3f}\n", seconds * 1e3,
-              times.batch * 1e9 / static_cast<double>(count),
-              times.one * 1e6 / static_cast<double>(times.alone));
+  std::printf(
+      "{\"load_ms\": %.3f, \"batch_ns_row\": %.2f, \"one_us\": %.3f, \"model_mb\": %.1f, \"own_mb\": %.1f, "
+      "\"most_mb\": "
+      "%.1f}\n",
+      seconds * 1e3, times.batch * 1e9 / static_cast<double>(count),
+      times.one * 1e6 / static_cast<double>(times.alone), after - before, own_after - own_before, most);
   return 0;
 }

@@ -55,7 +55,7 @@ std::string emit_trees(Emitter& out, const model::TreeSet& trees, const Sums& su
   std::vector<std::string_view> modes;
   const auto& parts = trees.parts();
   for (std::size_t tree = 0; tree < trees.trees(); ++tree) {
-    const auto nodes = trees.tree(tree);
+    const auto nodes = trees.tree_unshared(tree);
     for (std::size_t i = 0; i < nodes.size(); ++i) {
       const model::Node node = nodes[i];
       const std::size_t bit = parts.roots[tree] + i;

@@ -1,5 +1,6 @@
 #include "interop/read.h"
 
+#include <malloc.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -124,7 +125,9 @@ Format format_of(std::span<const std::byte> beginning) {
   return Format::none;
 }
 
-Result<Artefact> read_artefact(std::span<const std::byte> bytes, const ReadOptions& options) {
+namespace {
+
+Result<Artefact> read_any(std::span<const std::byte> bytes, const ReadOptions& options) {
   switch (format_of(bytes)) {
     case Format::json:
       return looks_like_xgboost(bytes) ? read_xgboost(bytes, {}) : read_catboost(bytes);
@@ -151,6 +154,16 @@ Result<Artefact> read_artefact(std::span<const std::byte> bytes, const ReadOptio
       break;
   }
   return Error{Errc::unsupported, "no model that nidus reads"};
+}
+
+}  // namespace
+
+Result<Artefact> read_artefact(std::span<const std::byte> bytes, const ReadOptions& options) {
+  auto artefact = read_any(bytes, options);
+  // What reading a large file took for a moment, the allocator would keep for as long as the process lives.
+  constexpr std::size_t kLarge = std::size_t{4} << 20;
+  if (bytes.size() >= kLarge) ::malloc_trim(0);
+  return artefact;
 }
 
 Result<Artefact> read_artefact(const std::filesystem::path& path, const ReadOptions& options) {

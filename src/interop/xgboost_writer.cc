@@ -96,7 +96,7 @@ void write_tree(JsonWriter& json, const Arrays& tree, std::size_t number, std::s
 
 // `covers` begins at those of the tree, if there are some, and is moved behind them.
 Result<Arrays> arrays_of(const TreeSet& set, std::size_t index, std::span<const float>& covers) {
-  const auto nodes = set.tree(index);
+  const auto nodes = set.tree_unshared(index);
   const auto& parts = set.parts();
   Arrays out;
   out.resize(nodes.size());

@@ -103,8 +103,9 @@ Result<model::TreeSet> TreeGatherer::finish() {
   for (const float weight : weights_) weighed &= weight >= 0 && std::isfinite(weight);
   if (weighed) parts.covers = model::TreeSet::pack_covers(nodes_, roots_, weights_);
   weights_ = {};
+  if (any_missing_right_) missing_right_.resize((nodes_.size() + 63) / 64);
+  model::TreeSet::share_leaves(nodes_, roots_, missing_right_);
   if (any_missing_right_) {
-    missing_right_.resize((nodes_.size() + 63) / 64);
     parts.missing_right = std::move(missing_right_);
   }
   nodes_.shrink_to_fit();
