@@ -2,7 +2,7 @@
 """foreign_peers.py FOLDER --score-model PATH: files of other programs, scored by those programs and by nidus.
 
 A forest, an isolation forest and a perceptron of scikit-learn, boosted trees of XGBoost, and a network of PyTorch are
-trained on drawn rows and saved as people save them; nidus loads these very files. Beside each stand the program that
+trained on drawn rows and saved as people save them, networks also as ONNX; nidus loads these very files. Beside each stand the program that
 wrote it, ONNX Runtime and Treelite where they take such a model. One thread each, all in one run, the best of several
 rounds; what is not installed is named and left out. Needs: numpy scikit-learn joblib xgboost; and as peers skl2onnx
 onnxmltools onnxruntime treelite torch onnx.
@@ -159,12 +159,47 @@ def network(folder, rows, labels):
     return case
 
 
+def exported(folder, title, name, model, shape):
+    """A module of PyTorch as an ONNX file, which both load."""
+    import torch
+    case = Case(title, os.path.join(folder, name))
+    torch.onnx.export(model, torch.zeros(1, *shape), case.path, input_names=["x"], dynamic_axes={"x": {0: "n"}},
+                      dynamo=False)
+
+    def score():
+        with open(case.path, "rb") as file:
+            session = session_of(file.read())
+        return lambda asked: session.run(None, {"x": asked.reshape(-1, *shape)})[0][:, 0]
+    case.attempt("ONNX Runtime", score)
+    return case
+
+
+def dense_onnx(folder, rows, labels):
+    import torch
+    torch.manual_seed(1)
+    widths, layers = (COLUMNS, 512, 256, 128, 64, 32), []
+    for before, after in zip(widths, widths[1:]):
+        layers += [torch.nn.Linear(before, after), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers, torch.nn.Linear(32, 1), torch.nn.Sigmoid()).eval()
+    return exported(folder, "network 70-512-256-128-64-32-1 (ONNX)", "dense.onnx", model, (COLUMNS,))
+
+
+def convolution_onnx(folder, rows, labels):
+    import torch
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(
+        torch.nn.Conv1d(1, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool1d(2), torch.nn.Flatten(),
+        torch.nn.Linear(16 * (COLUMNS // 2), 32), torch.nn.ReLU(), torch.nn.Linear(32, 1), torch.nn.Sigmoid()).eval()
+    return exported(folder, "convolution of 16 filters, 560-32-1 (ONNX)", "convolution.onnx", model, (1, COLUMNS))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("--score-model", required=True)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=["forest", "boost", "isolation", "perceptron", "network"])
+    parser.add_argument("--only", nargs="*", default=["forest", "boost", "isolation", "perceptron", "network",
+                                                      "dense_onnx", "convolution_onnx"])
     options = parser.parse_args()
     os.makedirs(options.folder, exist_ok=True)
 
@@ -176,7 +211,8 @@ def main():
     rows_path, scores_path = (os.path.join(options.folder, name) for name in ("rows.f32", "scores.f64"))
     asked.tofile(rows_path)
 
-    makers = {"forest": forest, "boost": boost, "isolation": isolation, "perceptron": perceptron, "network": network}
+    makers = {"forest": forest, "boost": boost, "isolation": isolation, "perceptron": perceptron, "network": network,
+              "dense_onnx": dense_onnx, "convolution_onnx": convolution_onnx}
     for name in options.only:
         try:
             case = makers[name](options.folder, rows, labels)

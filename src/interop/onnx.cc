@@ -12,8 +12,10 @@
 #include "base/number.h"
 #include "base/text.h"
 #include "interop/internal/onnx_native.h"
+#include "interop/internal/onnx_network.h"
 #include "interop/internal/onnx_operators.h"
 #include "interop/internal/protobuf.h"
+#include "model/network.h"
 #include "model/tensor_program.h"
 
 namespace nidus::interop {
@@ -89,6 +91,10 @@ Result<Graph> prepare(std::span<const std::byte> bytes) {
   if (m.opset_ml > kOpsetMlMax)
     return Error{Errc::unsupported, "operator set " + std::to_string(m.opset_ml) + " of ai.onnx.ml"};
   for (std::size_t i = 0; i < m.nodes.size(); ++i) {
+    // The sets stand behind the graph: a file that was cut off there would mean something else.
+    const bool classic = m.nodes[i].domain == "ai.onnx.ml", usual = m.nodes[i].domain.empty();
+    if ((classic && m.opset_ml == 0) || (usual && m.opset == 0))
+      return Error{Errc::corrupt, m.nodes[i].spell() + " is of an operator set that the file does not name"};
     for (const auto output : m.nodes[i].outputs) {
       if (!output.empty() && (!graph.producers.emplace(output, i).second || m.initializers.contains(output)))
         return Error{Errc::corrupt, "value '" + std::string(output) + "' is made twice"};
@@ -378,6 +384,9 @@ struct Judgement {
   model::Scale scale = model::Scale::probability;
   std::optional<Value> value;
   std::optional<double> threshold;
+  // How `value` comes from the scores, unless otherwise than by these two in this order.
+  bool softmax = false, otherwise = false;
+  std::optional<std::size_t> kept;
   std::string why;  // of other
   std::vector<std::string> notes;
 };
@@ -392,6 +401,7 @@ Result<Judgement> judge(const Graph& graph, const OutputsRead& reading, const Ou
   const auto keep = [&](model::Scale scale, std::optional<std::size_t> index) -> Result<Judgement> {
     out.scale = scale;
     if (scale == model::Scale::margin) out.threshold = 0;
+    out.kept = index;
     if (index) {
       auto picked = b.pick({flat}, {static_cast<std::uint32_t>(*index)}, {1});
       if (!picked) return std::move(picked).error();
@@ -412,6 +422,7 @@ Result<Judgement> judge(const Graph& graph, const OutputsRead& reading, const Ou
     auto turned = b.unary(Op::negate, flat);
     if (!turned) return std::move(turned).error();
     flat = std::move(*turned);
+    out.otherwise = true;
     out.notes.emplace_back("scores are the decision function with its sign turned: above 0 is an outlier");
     return keep(model::Scale::margin, {});
   }
@@ -429,6 +440,7 @@ Result<Judgement> judge(const Graph& graph, const OutputsRead& reading, const Ou
     auto shares = b.unary(Op::exponential, flat);
     if (!shares) return std::move(shares).error();
     flat = std::move(*shares);
+    out.otherwise = true;
     return size == 2 ? keep(model::Scale::probability, 1) : keep(model::Scale::probability, {});
   }
   if (size != graph.columns || size == 1) {
@@ -447,6 +459,7 @@ Result<Judgement> judge(const Graph& graph, const OutputsRead& reading, const Ou
       auto shares = b.along(Op::softmax, flat, 0);
       if (!shares) return std::move(shares).error();
       flat = std::move(*shares);
+      out.softmax = true;
       out.notes.emplace_back("the network ends without a softmax, which is taken of its outputs here");
       return size == 2 ? keep(model::Scale::probability, 1) : keep(model::Scale::probability, {});
     }
@@ -454,6 +467,46 @@ Result<Judgement> judge(const Graph& graph, const OutputsRead& reading, const Ou
   out.kind = Artefact::Kind::transform;
   out.value = flat;
   return out;
+}
+
+// The layers that lead to the scores, if the graph is no more than some, or to their second column where the
+// first is what that leaves of 1.
+struct FoundLayers {
+  std::optional<LayerChain> chain;
+  bool second_of_pair = false;
+};
+
+FoundLayers layers_of(const Graph& graph, const OutputsRead& reading) {
+  FoundLayers out;
+  const auto found = graph.producers.find(reading.scores);
+  if (found == graph.producers.end()) return out;
+  const Node& node = graph.model.nodes[found->second];
+  out.second_of_pair = node.op == "Concat" && node.inputs.size() == 2 && node.integer("axis", 1) == 1;
+  out.chain = find_layers(graph.model, out.second_of_pair ? node.inputs[1] : reading.scores);
+  if (out.chain && out.chain->inputs != graph.columns) out.chain.reset();
+  return out;
+}
+
+// The judgement from a Network of these layers; nothing if it was not made of their scores like that.
+std::shared_ptr<const model::Model> as_network(FoundLayers found, const Judgement& judged) {
+  namespace layer = model::layer;
+  if (!found.chain || judged.otherwise) return nullptr;
+  auto& [layers, inputs, outputs] = *found.chain;
+  if (found.second_of_pair) {
+    if (outputs != 1 || judged.kept != std::size_t{1} || judged.softmax) return nullptr;
+  } else if (outputs != (judged.kept ? 2 : judged.value->size())) {
+    return nullptr;
+  }
+  if (judged.softmax)
+    layers.emplace_back(layer::Activate{model::Activation::of(model::Activation::Kind::softmax)});
+  if (judged.kept && !found.second_of_pair) layers.emplace_back(layer::Slice{0, 1, *judged.kept, 1});
+  model::Network::Parts parts;
+  parts.input = {1, inputs};
+  parts.layers = std::move(layers);
+  parts.scale = judged.scale;
+  auto network = model::Network::make(std::move(parts));
+  if (!network) return nullptr;  // a program says it all the same
+  return std::make_shared<const model::Network>(std::move(*network));
 }
 
 }  // namespace
@@ -504,6 +557,7 @@ Result<Artefact> read_onnx(std::span<const std::byte> bytes) {
     has_activation = has_activation || std::find(std::begin(kActivations), std::end(kActivations), node.op) !=
                                            std::end(kActivations);
   }
+  FoundLayers layers = layers_of(*graph, *reading);  // compiling takes the weights away
   Builder builder(graph->columns);
   auto compiled = compile(*graph, builder, reading->scores);
   if (!compiled) return std::move(compiled).error();
@@ -516,6 +570,14 @@ Result<Artefact> read_onnx(std::span<const std::byte> bytes) {
   if (out.kind == Artefact::Kind::other) {
     out.origin += ": " + judged->why;
     return out;
+  }
+  if (out.kind == Artefact::Kind::model) {
+    if (auto network = as_network(std::move(layers), *judged)) {
+      const std::size_t classes = network->outputs() == 1 ? 2 : network->outputs();
+      if (out.classes.size() != classes) out.classes.clear();
+      out.model = std::move(network);
+      return out;
+    }
   }
   auto program = builder.finish(*judged->value);
   if (!program) return std::move(program).error();

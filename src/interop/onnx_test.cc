@@ -112,6 +112,18 @@ TEST_P(OnnxFixture, WithAnyByteChangedItIsRefusedOrUnderstood) {
   }
 }
 
+// What is no more than layers one behind the other is computed by the kernels of networks, many rows at a
+// time.
+TEST(Onnx, ChainsOfLayersAreNetworks) {
+  for (const char* name : {"dense_logits", "dense_softmax"}) {
+    const auto text = read_file(fixture(std::string("onnx/") + name + "/model.onnx"));
+    ASSERT_TRUE(text);
+    const auto read = read_onnx(bytes_of(*text));
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_THAT(read->model->describe(), ::testing::StartsWith("neural network: ")) << name;
+  }
+}
+
 TEST(Onnx, FeaturesThatHaveNamesKeepThem) {
   const auto text = read_file(fixture("onnx/forest_named/model.onnx"));
   ASSERT_TRUE(text);
