@@ -39,10 +39,12 @@ bool looks_like_safetensors(std::span<const std::byte> bytes);
 // Tensors may be views, share storages, and come from any device.
 //
 // A state_dict says nothing of what has no weights. With TorchOptions::architecture all is said. Without, one
-// ReLU is taken to stand where a Sequential has numbers that have no weights (0, 2: at 1), and between layers
-// that are named one by one (fc1, fc2); dropout changes nothing, and nothing is taken to stand between the
-// parts of a model (encoder, decoder). Artefact::notes says what was taken. Recurrences and convolutions need
-// an architecture. Whole modules that hold their activations tell them.
+// ReLU is supposed to stand where a Sequential has numbers that have no weights (0, 2: at 1), and between
+// layers that are named one by one (fc1, fc2); dropout changes nothing, and nothing is taken to stand between
+// the parts of a model (encoder, decoder). Within what is called encoder or decoder that is taken, and
+// Artefact::notes says so; elsewhere it must be confirmed: Errc::unsupported, whose message ends with the
+// architecture to give if it is right. Recurrences and convolutions need an architecture. Whole modules that
+// hold their activations tell them.
 //
 // The result is a Network in float. As many outputs as inputs: an autoencoder, as it is, with a note.
 // Otherwise outputs are classes: unless a sigmoid or softmax stands there, one output goes through a sigmoid

@@ -1,6 +1,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "interop/torch.h"
@@ -10,12 +12,18 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace nidus;
   const auto bytes = std::as_bytes(std::span(data, size));
-  for (const char* architecture : {"", "input 1 30"}) {
+  std::string confirmed = "linear";
+  for (const std::string_view words : {"", "input 1 30", "confirmed"}) {
+    const std::string architecture(words == "confirmed" ? confirmed : words);
     const auto artefact = interop::looks_like_safetensors(bytes)
                               ? interop::read_safetensors(bytes, {architecture})
                               : interop::read_torch(bytes, {architecture});
     if (!artefact) {
-      if (artefact.error().message.empty()) std::abort();
+      const std::string& message = artefact.error().message;
+      if (message.empty()) std::abort();
+      constexpr std::string_view kBefore = "(--layers): ";  // what a person is asked to confirm
+      if (const auto at = message.find(kBefore); at != std::string::npos)
+        confirmed = message.substr(at + kBefore.size());
       continue;
     }
     if (artefact->model == nullptr) std::abort();

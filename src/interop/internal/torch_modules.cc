@@ -272,11 +272,24 @@ Result<TorchModules> torch_modules(std::vector<std::pair<std::string, TorchTenso
   return out;
 }
 
+namespace {
+
+// Whether a part of the path is called encoder or decoder: autoencoders are what their authors call so, and a
+// Sequential inside of one leaves out functions, which nearly always are ReLU.
+bool in_coder(std::string_view path) {
+  for (const std::string_view part : split(path, '.')) {
+    if (part == "encoder" || part == "decoder" || part == "enc" || part == "dec") return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 void guess_functions(TorchModules& modules) {
   if (!modules.is_named) return;
   std::vector<TorchLayer> out;
   std::vector<std::string> places;
-  bool by_name = false;
+  bool all_in_coders = true;
   for (TorchLayer& l : modules.layers) {
     if (out.empty() || !has_torch_weights(l.kind)) {
       out.push_back(std::move(l));
@@ -296,7 +309,6 @@ void guess_functions(TorchModules& modules) {
                          "', and only the program says where it belongs";
       }
       function = !is_norm(l);
-      by_name = by_name || function;
     }
     // After a recurrence nearly all take the last step, which no name says either; an architecture has to.
     if (before_kind == "lstm" || before_kind == "gru" || before_kind == "rnn") {
@@ -310,6 +322,7 @@ void guess_functions(TorchModules& modules) {
     }
     if (function) {
       places.push_back(before_path + " and " + l.path);
+      all_in_coders = all_in_coders && in_coder(l.path);
       TorchLayer relu;
       relu.kind = "relu";
       out.push_back(std::move(relu));
@@ -318,11 +331,17 @@ void guess_functions(TorchModules& modules) {
   }
   modules.layers = std::move(out);
   if (places.empty()) return;
-  modules.notes.push_back(
+  const std::string what =
       "the file does not say which function stands between " + places.front() +
-      (places.size() == 1 ? "" : " and in " + std::to_string(places.size() - 1) + " more places") +
-      "; ReLU was taken" + (by_name ? ", as for nearly all layers that are named so" : "") +
-      ". An architecture says otherwise: " + torch_architecture(modules.layers));
+      (places.size() == 1 ? "" : " and in " + std::to_string(places.size() - 1) + " more places");
+  if (all_in_coders) {
+    modules.notes.push_back(what +
+                            "; ReLU was taken, as in nearly all encoders and decoders. An architecture says "
+                            "otherwise: " +
+                            torch_architecture(modules.layers));
+  } else if (modules.unsure.empty()) {
+    modules.unsure = what + ", often ReLU";
+  }
 }
 
 }  // namespace nidus::interop::internal

@@ -15,7 +15,7 @@ struct TorchModules {
   std::vector<std::string> notes;
   // Whether layers come by name alone, without the functions between them.
   bool is_named = false;
-  // Why the order cannot be told without an architecture; empty if it can.
+  // Why a person has to say or confirm the architecture; empty if nobody has to.
   std::string unsure;
 };
 
@@ -24,7 +24,8 @@ Result<TorchModules> torch_modules(const TorchFile& file, const PickleValue& roo
 // Of a state_dict, whose names say where the layers stand.
 Result<TorchModules> torch_modules(std::vector<std::pair<std::string, TorchTensor>> state);
 
-// Puts ReLU where names suggest that a function stands, and says so in the notes.
+// Puts ReLU where names suggest that a function stands: says so in the notes of encoders and decoders, and is
+// unsure of it elsewhere.
 void guess_functions(TorchModules& modules);
 
 }  // namespace nidus::interop::internal
