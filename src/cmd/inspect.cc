@@ -19,6 +19,7 @@
 #include "cmd/verbs.h"
 #include "detect/detector.h"
 #include "detect/subject.h"
+#include "interop/import.h"
 #include "model/explain.h"
 #include "model/model_file.h"
 #include "net/capture.h"
@@ -281,6 +282,12 @@ int inspect(const std::string& path, bool as_json, std::string& out) {
   int status = kFine;
   switch (*kind) {
     case InputKind::table:
+      if (path.ends_with(".json")) {
+        const auto found = interop::describe_service_file(path);
+        if (!found) return complain(found.error());
+        for (const auto& [name, value] : *found) facts.add(name, value);
+        if (!found->empty()) break;
+      }
       return inspect_table(path, as_json, out);
     case InputKind::capture:
       status = inspect_capture(path, facts);

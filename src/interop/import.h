@@ -56,6 +56,11 @@ struct FileInMemory {
 Result<Imported> import_files(std::span<const FileInMemory> files, bool of_folder,
                               const ImportOptions& options);
 
+// What a JSON file says that services keep beside their models: metadata, a threshold, names of features. By
+// name and value; nothing if it is none of these. Errc::corrupt for values that make no sense.
+Result<std::vector<std::pair<std::string, std::string>>> describe_service_file(
+    const std::filesystem::path& path);
+
 // The same of parts that were read already, by the names of their files.
 Result<Imported> import_parts(std::vector<std::pair<std::string, Artefact>> parts,
                               const ImportOptions& options);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "interop/import.h"
 #include "interop/internal/importer.h"
 #include "interop/internal/parts.h"
@@ -116,6 +117,34 @@ Result<Imported> import_files(std::span<const FileInMemory> files, bool of_folde
   ImportOptions named = options;
   if (named.name.empty()) named.name = "imported";
   return std::move(set).finish(named);
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> describe_service_file(const fs::path& path) {
+  std::vector<std::pair<std::string, std::string>> out;
+  const auto mapped = MappedFile::open(path);
+  if (!mapped) return mapped.error();
+  if (mapped->bytes().size() > ServiceFiles::kBytesMax) return out;
+  ServiceFiles service;
+  const auto taken = service.read(path.filename().string(), mapped->bytes());
+  if (!taken) return Error(taken.error()).within(path.string());
+  if (!*taken) return out;
+  const auto listed = [](const auto& words) {
+    std::string text;
+    for (const std::string& word : words) text += (text.empty() ? "" : ", ") + std::string(trim(word));
+    return text;
+  };
+  out.emplace_back("kind", "settings of a service's models");
+  if (!service.version.empty()) out.emplace_back("version", service.version);
+  if (!service.dataset.empty()) out.emplace_back("dataset", service.dataset);
+  if (service.threshold) out.emplace_back("threshold", fmt::format("{}", *service.threshold));
+  for (const auto& [model, weight] : service.weights)
+    out.emplace_back(model + ".weight", fmt::format("{}", weight));
+  for (const auto& [model, file] : service.files) out.emplace_back(model + ".file", file);
+  if (!service.features.empty()) {
+    out.emplace_back("features", std::to_string(service.features.size()));
+    out.emplace_back("names", listed(service.features));
+  }
+  return out;
 }
 
 }  // namespace nidus::interop

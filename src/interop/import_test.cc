@@ -244,5 +244,22 @@ TEST(Import, FormatsAreKnownByTheirFirstBytes) {
   EXPECT_EQ(format("\x1f\x8b\x08\0\0\0\0\0\0\xff"sv), Format::none) << "no pickle in it";
 }
 
+TEST(ImportFiles, SettingsOfServicesAreDescribed) {
+  const TemporaryFolder folder;
+  const auto describe = [&](const std::string& text) {
+    const fs::path path = folder.path() / "settings.json";
+    std::ofstream(path) << text;
+    return *describe_service_file(path);
+  };
+  EXPECT_THAT(describe(R"({"threshold": 0.5, "feature_columns": [" Source Port", "Flow Duration"]})"),
+              ElementsAre(Pair("kind", "settings of a service's models"), Pair("threshold", "0.5"),
+                          Pair("features", "2"), Pair("names", "Source Port, Flow Duration")));
+  EXPECT_THAT(describe(R"({"version": "2", "models": {"forest": {"file": "forest.pkl"}},
+                           "deployment_config": {"ensemble_weights": {"forest": 0.5}}})"),
+              ElementsAre(Pair("kind", "settings of a service's models"), Pair("version", "2"),
+                          Pair("forest.weight", "0.5"), Pair("forest.file", "forest.pkl")));
+  EXPECT_TRUE(describe(R"({"src_ip": "10.0.0.1"})").empty());
+}
+
 }  // namespace
 }  // namespace nidus::interop
