@@ -115,7 +115,8 @@ TEST_P(OnnxFixture, WithAnyByteChangedItIsRefusedOrUnderstood) {
 // What is no more than layers one behind the other is computed by the kernels of networks, many rows at a
 // time.
 TEST(Onnx, ChainsOfLayersAreNetworks) {
-  for (const char* name : {"dense_logits", "dense_softmax"}) {
+  for (const char* name :
+       {"dense_activations", "dense_logits", "dense_softmax", "torch_mlp", "mlp", "mlp_classes"}) {
     const auto text = read_file(fixture(std::string("onnx/") + name + "/model.onnx"));
     ASSERT_TRUE(text);
     const auto read = read_onnx(bytes_of(*text));

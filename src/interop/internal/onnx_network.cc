@@ -16,11 +16,13 @@ class LayerAppender {
 
   // False if it is none of those that are known here, or does something more.
   bool append(const Node& node) {
+    if (node.domain == "ai.onnx.ml" && node.op == "Scaler") return scale(node);
     if (!node.domain.empty() || node.outputs.empty()) return false;
     if (node.op == "Gemm") return gemm(node);
     if (node.op == "MatMul") return product(node, 1, false, 1);
     if (node.op == "Add") return add(node);
     if (node.op == "BatchNormalization") return batch_norm(node);
+    if (node.op == "LayerNormalization") return layer_norm(node);
     if (node.op == "Identity" || node.op == "Dropout") return true;
     if (node.op == "Cast") return node.integer("to", 0) == static_cast<std::int64_t>(Element::f32);
     if (node.op == "Flatten") return node.integer("axis", 1) == 1;
@@ -111,6 +113,36 @@ class LayerAppender {
     return true;
   }
 
+  bool layer_norm(const Node& node) {
+    const auto axis = node.integer("axis", -1);
+    auto gamma = by_channel(known(node, 1), 1);
+    if ((axis != -1 && axis != 1) || !gamma) return false;
+    layer::LayerNorm norm;
+    norm.epsilon = static_cast<double>(node.number("epsilon", 1e-5f));
+    norm.gamma = std::move(*gamma);
+    norm.beta.assign(chain_.outputs, 0.0);
+    if (node.inputs.size() > 2 && !node.inputs[2].empty()) {
+      auto beta = by_channel(known(node, 2), 1);
+      if (!beta) return false;
+      norm.beta = std::move(*beta);
+    }
+    chain_.layers.emplace_back(std::move(norm));
+    return true;
+  }
+
+  bool scale(const Node& node) {
+    layer::Normalise out;
+    out.mean = node.numbers("offset");
+    out.scale = node.numbers("scale");
+    for (auto* const numbers : {&out.mean, &out.scale}) {
+      if (numbers->size() == 1) numbers->resize(chain_.outputs, numbers->front());
+      if (numbers->size() != chain_.outputs) return false;
+    }
+    out.shift.assign(chain_.outputs, 0.0);
+    chain_.layers.emplace_back(std::move(out));
+    return true;
+  }
+
   // Rows as they are: [-1, columns] or [0, columns].
   bool reshape(const Node& node) const {
     if (node.inputs.size() != 2 || node.integer("allowzero", 0) != 0) return false;
@@ -129,6 +161,7 @@ class LayerAppender {
     if (node.op == "Relu") out = Activation::relu();
     if (node.op == "LeakyRelu") out = Activation::relu(number("alpha", 0.01f));
     if (node.op == "Elu") out = Activation::elu(number("alpha", 1));
+    if (node.op == "Selu" && node.attributes.empty()) out = Activation::of(Kind::selu);
     if (node.op == "Sigmoid") out = Activation::of(Kind::sigmoid);
     if (node.op == "Tanh") out = Activation::of(Kind::tanh);
     if (node.op == "Softplus") out = Activation::of(Kind::softplus);
