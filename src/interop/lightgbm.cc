@@ -138,6 +138,9 @@ class LightGbmReader {
       if (!good) return std::move(good).error().within("tree " + with_thousands(trees_.size()));
     }
     if (trees_.empty()) return wrong(head_, "no tree follows");
+    if (rest_line_ != "end of trees" && !rest_line_.starts_with("feature importances:"))
+      return Error{Errc::corrupt,
+                   "the file ends within its trees, behind tree " + with_thousands(trees_.size() - 1)};
     if (trees_.size() % per_round_ != 0)
       return wrong(head_,
                    with_thousands(trees_.size()) + " trees, and " + std::to_string(per_round_) + " a round");
