@@ -14,6 +14,11 @@
 namespace nidus::serve {
 namespace {
 
+constexpr std::string_view kNoRoom = "there is no room on the disk";
+
+Error no_room() { return {Errc::exhausted, std::string(kNoRoom)}; }
+bool is_no_room(int code) { return code == ENOSPC || code == EDQUOT || code == EFBIG; }
+
 constexpr std::size_t kPieceBytes = std::size_t{1} << 18;
 
 // A file that nobody finds and nothing is left of.
@@ -27,6 +32,10 @@ int nameless_file(const std::filesystem::path& folder) {
 }
 
 }  // namespace
+
+bool is_disk_full(const Error& error) {
+  return error.code == Errc::exhausted && error.message.ends_with(kNoRoom);
+}
 
 Spool::Spool(std::filesystem::path folder, SpoolLimits limits)
     : folder_(std::move(folder)), limits_(limits) {}
@@ -47,6 +56,7 @@ Spool::~Spool() {
 Result<Spool> Spool::at(const std::filesystem::path& file, SpoolLimits limits) {
   Spool spool(file.parent_path(), limits);
   spool.fd_ = ::open(file.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (spool.fd_ < 0 && is_no_room(errno)) return no_room();
   if (spool.fd_ < 0)
     return Error{Errc::io, fmt::format("{}: cannot be written: {}", file.string(), std::strerror(errno))};
   spool.named_ = file;
@@ -71,9 +81,9 @@ Result<void> Spool::keep() {
   const bool good = ::fsync(fd_) == 0 && folder >= 0 && ::fsync(folder) == 0;
   const int why = errno;
   if (folder >= 0) ::close(folder);
+  if (!good && is_no_room(why)) return no_room();
   if (!good)
-    return Error{why == ENOSPC ? Errc::exhausted : Errc::io,
-                 fmt::format("{}: cannot write: {}", folder_.string(), std::strerror(why))};
+    return Error{Errc::io, fmt::format("{}: cannot write: {}", folder_.string(), std::strerror(why))};
   named_.clear();
   return {};
 }
@@ -91,6 +101,7 @@ Result<void> Spool::file() {
     std::error_code ec;
     if (folder_.empty()) folder_ = std::filesystem::temp_directory_path(ec);
     fd_ = nameless_file(folder_);
+    if (fd_ < 0 && is_no_room(errno)) return no_room();
     if (fd_ < 0)
       return Error{Errc::io,
                    fmt::format("{}: no temporary file: {}", folder_.string(), std::strerror(errno))};
@@ -98,8 +109,7 @@ Result<void> Spool::file() {
   for (std::string_view rest = held_; !rest.empty();) {
     const ssize_t put = ::pwrite(fd_, rest.data(), rest.size(), static_cast<off_t>(filed_));
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
-      return Error{Errc::exhausted, "there is no room on the disk for the answer"};
+    if (put < 0 && is_no_room(errno)) return no_room();
     if (put < 0)
       return Error{Errc::io, fmt::format("{}: cannot write: {}", folder_.string(), std::strerror(errno))};
     rest.remove_prefix(static_cast<std::size_t>(put));

@@ -60,4 +60,8 @@ class Spool {
   int fd_ = -1;
 };
 
+// Whether an error of a spool says that its disk is full: ours to mend, not the caller's, unlike an answer
+// that is longer than its limit.
+bool is_disk_full(const Error& error);
+
 }  // namespace nidus::serve

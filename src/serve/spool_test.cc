@@ -1,6 +1,8 @@
 #include "serve/spool.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 
@@ -44,6 +46,28 @@ TEST(SpoolTest, LimitsAndFoldersThatAreNoneAreErrors) {
   Spool nowhere(folder / "nothing", {.memory_bytes = 10});
   EXPECT_TRUE(nowhere.append("short"));
   EXPECT_EQ(nowhere.append("too long for memory").error().code, Errc::io);
+}
+
+// The size that a file may have stands for that of the disk: the system says the like of both.
+TEST(SpoolTest, AFullDiskIsNotTheCallersFault) {
+  const TemporaryFolder folder;
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit small{1000, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  Spool spool(folder.path(), {.memory_bytes = 10});
+  const auto fits = spool.append(std::string(500, 'x'));
+  const auto full = spool.append(std::string(1000, 'x'));
+  Spool limited(folder.path(), {.memory_bytes = 10, .bytes_max = 100});
+  const auto too_long = limited.append(std::string(101, 'x'));
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_TRUE(fits);
+  ASSERT_FALSE(full);
+  EXPECT_TRUE(is_disk_full(full.error())) << full.error().message;
+  EXPECT_TRUE(is_disk_full(Error(full.error()).within("a job")));
+  ASSERT_FALSE(too_long);
+  EXPECT_FALSE(is_disk_full(too_long.error())) << too_long.error().message;
 }
 
 TEST(SpoolTest, WhoeverTakesMayStop) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/json_writer.h"
+#include "serve/spool.h"
 
 namespace nidus::serve::internal {
 
@@ -29,6 +30,12 @@ int status_of(Errc code) {
 }
 
 http::Response failure(Application& app, const Error& error, const http::Request& request) {
+  if (is_disk_full(error)) {
+    app.log().error("disk_full", {{"id", request.id}, {"error", std::string_view(error.message)}});
+    auto response = http::problem(507, "There is no room on the disk of the service", request.id);
+    response.headers.emplace_back("Retry-After", "60");
+    return response;
+  }
   const int status = status_of(error.code);
   if (status != 500) return http::problem(status, error.message, request.id);
   app.log().error("request_failed", {{"id", request.id}, {"error", std::string_view(error.message)}});
