@@ -14,6 +14,7 @@
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 #include "cmd_serve/service_store.h"
+#include "serve/checks.h"
 #include "serve/notify.h"
 #include "serve/service.h"
 
@@ -210,6 +211,7 @@ int run_serve(std::span<const std::string> words) {
   const auto settings = load_with_store(*sources);
   if (!settings) return complain(settings.error());
   if (given.check) {
+    if (const auto good = serve::check_settings(*settings); !good) return complain(good.error());
     for (const auto& note : settings->notes) say(note);
     say("the settings are right");
     return kFine;

@@ -1,8 +1,9 @@
 #include "serve/application.h"
 
-#include "auth/scopes.h"
+#include <utility>
+
 #include "base/parallel.h"
-#include "base/text.h"
+#include "serve/checks.h"
 
 namespace nidus::serve {
 
@@ -66,33 +67,18 @@ Result<void> Application::open_store() {
                     [this] { return store_->counts().state == store::StoreState::ok ? 1.0 : 0.0; });
   }
 
-  const auto& a = now->auth;
-  auth::GuardOptions options;
-  options.required = a.required == "always"  ? auth::Requirement::always
-                     : a.required == "never" ? auth::Requirement::never
-                                             : auth::Requirement::automatic;
-  if (!a.token_keys.empty()) {
-    options.tokens.emplace();
-    options.tokens->keys = a.token_keys;
-    options.tokens->issuer = a.token_issuer;
-    options.tokens->audience = a.token_audience;
-  } else if (!a.token_issuer.empty() || !a.token_audience.empty()) {
-    return Error{Errc::invalid, "auth.token_issuer and auth.token_audience need auth.token_keys"};
-  }
-  options.client_certificates = !now->server.client_authorities.empty();
-  for (const auto word : split(a.certificate_scopes, ' ')) {
-    if (word.empty()) continue;
-    const auto scope = auth::scope_named(word);
-    if (!scope)
-      return Error{Errc::invalid, "auth.certificate_scopes: '" + std::string(word) + "' is no scope"};
-    options.certificate_scopes |= *scope;
-  }
-  const auto burst_of = [](double rate, double burst) { return burst > 0 ? burst : 2 * rate; };
-  options.per_second = a.rate_per_s;
-  options.burst = burst_of(a.rate_per_s, a.rate_burst);
-  options.address_per_second = a.address_rate_per_s;
-  options.address_burst = burst_of(a.address_rate_per_s, a.address_rate_burst);
-  auto guard = auth::Guard::start(options, store_.get());
+  auto options = guard_options(*now);
+  if (!options) return std::move(options).error();
+  // The first look that works is news, and so is one that does after others did not.
+  options->token_keys_report = [this, was_good = false](const Error* error) mutable {
+    if (error != nullptr) {
+      log().error("token_keys_not_fetched", {{"error", error->message}});
+    } else if (!std::exchange(was_good, true)) {
+      log().info("token_keys_fetched", {});
+    }
+    was_good = error == nullptr;
+  };
+  auto guard = auth::Guard::start(*options, store_.get());
   if (!guard) return std::move(guard).error();
   guard_ = std::move(*guard);
   const auto sampled = [this](const char* reason, auto member) {
@@ -103,6 +89,22 @@ Result<void> Application::open_store() {
   sampled("unauthenticated", &auth::GuardCounts::unauthenticated);
   sampled("forbidden", &auth::GuardCounts::forbidden);
   sampled("limited", &auth::GuardCounts::limited);
+  if (options->token_feed) {
+    const auto fed = [this](const char* metric, const char* help, bool counter, auto member) {
+      metrics.sampled(metric, help, counter,
+                      [this, member] { return static_cast<double>((*guard_->token_feed()).*member); });
+    };
+    fed("nidus_token_keys_fetches_total", "Looks for the keys of tokens at their address", true,
+        &auth::KeyFeed::Counts::looks);
+    fed("nidus_token_keys_failures_total", "Looks for the keys of tokens that failed", true,
+        &auth::KeyFeed::Counts::failures);
+    fed("nidus_token_keys_age_seconds", "Since the keys of tokens were last fetched; -1: never", false,
+        &auth::KeyFeed::Counts::good_age_s);
+    readiness.emplace_back("token_keys", [this] {
+      return guard_->token_feed()->good_age_s < 0 ? std::string("the keys of tokens were never fetched")
+                                                  : std::string();
+    });
+  }
   return {};
 }
 

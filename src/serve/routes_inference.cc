@@ -9,6 +9,8 @@
 #include "serve/application.h"
 #include "serve/internal/answers.h"
 #include "serve/internal/inference_request.h"
+#include "serve/internal/kept_verdicts.h"
+#include "serve/internal/store_answers.h"
 
 namespace nidus::serve {
 namespace {
@@ -211,6 +213,8 @@ Response infer(Application& app, const Request& request) {
     return internal::row_failure(app, fault, request);
   Judged judged;
   app.judge.judge(served, std::span<const double>(wanted.rows), wanted.count, {}, judged);
+  if (auto kept = internal::keep_rows(app, *served, judged, wanted.count); !kept)
+    return internal::store_failure(app, kept.error(), request);
   if (wanted.outputs.empty()) {
     for (const char* name : {"score", "label", "label_name", "probabilities"}) {
       if (name != std::string_view("probabilities") || served->active->outputs() > 1)
@@ -301,7 +305,8 @@ std::vector<http::Route> routes_of_inference(Application& app) {
     route.cost = 10;
     route.handler = http::Handler([&app](const Request& request, Responder responder) {
       constexpr std::size_t kSmallBytes = 32 << 10;
-      if (request.body.size() <= kSmallBytes) return responder.send(infer(app, request));
+      if (request.body.size() <= kSmallBytes && !internal::keeps_rows(app))
+        return responder.send(infer(app, request));
       const auto waiting = std::make_shared<Responder>(std::move(responder));
       const bool taken = app.pool.post([&app, &request, waiting] {
         if (!waiting->gone()) waiting->send(infer(app, request));

@@ -13,6 +13,8 @@
 #include "serve/application.h"
 #include "serve/csv_records.h"
 #include "serve/internal/answers.h"
+#include "serve/internal/kept_verdicts.h"
+#include "serve/internal/store_answers.h"
 #include "serve/internal/table_rows.h"
 #include "serve/internal/verdict_lines.h"
 
@@ -151,7 +153,7 @@ class PredictJob {
   // Many rows at once, as they came.
   bool judge_floats(std::span<const float> rows, std::size_t count) {
     app_.judge.judge(ask_.served, rows, count, ask_.wanted, judged_);
-    return append({}, count);
+    return keep(count) && append({}, count);
   }
 
   bool refuse(const RowFault& fault, int status = 400) {
@@ -196,7 +198,19 @@ class PredictJob {
     if (count_ == 0) return true;
     const std::span<const double> rows(rows_.data(), count_ * width());
     app_.judge.judge(ask_.served, rows, count_, ask_.wanted, judged_);
-    return append(rows, std::exchange(count_, 0));
+    const std::size_t count = std::exchange(count_, 0);
+    return keep(count) && append(rows, count);
+  }
+
+  // Before they are told.
+  bool keep(std::size_t count) {
+    auto kept = internal::keep_rows(app_, *ask_.served, judged_, count);
+    if (kept) return true;
+    if (!begun_) {
+      writer_.send(internal::store_failure(app_, kept.error(), request_));
+      return false;
+    }
+    return refuse(RowFault{kept.error().message, {}});  // cut off: what is not kept is not told
   }
 
   bool append(std::span<const double> rows, std::size_t count) {

@@ -10,9 +10,11 @@
 #include "serve/application.h"
 #include "serve/csv_records.h"
 #include "serve/internal/answers.h"
+#include "serve/internal/kept_verdicts.h"
 #include "serve/internal/record_classes.h"
 #include "serve/internal/records.h"
 #include "serve/internal/single_rows.h"
+#include "serve/internal/store_answers.h"
 #include "serve/internal/table_rows.h"
 #include "serve/multipart.h"
 
@@ -166,6 +168,10 @@ class TableJob {
     // Reads whatever serves now, so that a version is not kept for as long as a client is slow; one that
     // takes other columns would not fit what was bound.
     app_.judge.judge(served_, std::span<const double>(rows_), count_, {}, judged_);
+    if (auto kept = internal::keep_rows(app_, *served_, judged_, count_); !kept) {
+      if (!has_begun_) writer_.send(internal::store_failure(app_, kept.error(), request_));
+      return false;
+    }
     const std::string time = utc("%Y-%m-%d %H:%M:%S");
     std::vector<double> probabilities(classes_.names().size());
     for (std::size_t i = 0; i < count_; ++i) {

@@ -13,14 +13,11 @@
 
 #include "net/address.h"
 #include "serve/application.h"
+#include "serve/checks.h"
 #include "serve/watch.h"
 
 namespace nidus::serve {
 namespace {
-
-bool is_loopback(const std::string& address) {
-  return address == "::1" || address == "localhost" || address.starts_with("127.");
-}
 
 http::ServerOptions server_options(const Settings& settings) {
   const auto milliseconds = [](double seconds) {
@@ -113,16 +110,7 @@ Service::~Service() { stop(std::chrono::milliseconds(0)); }
 
 Result<std::unique_ptr<Service>> Service::start(Settings settings) {
   const auto& s = settings.server;
-  if (s.certificate.empty() != s.key.empty())
-    return Error{Errc::invalid, "server.certificate and server.key belong together"};
-  if (!s.client_authorities.empty() && s.certificate.empty())
-    return Error{Errc::invalid, "server.client_authorities needs server.certificate and server.key"};
-  if (!is_loopback(s.address) && !s.insecure && settings.auth.required == "never") {
-    return Error{Errc::invalid,
-                 fmt::format("{} can be reached from elsewhere, and auth.required = \"never\" lets "
-                             "anybody do anything: say --insecure if that is meant",
-                             s.address)};
-  }
+  if (auto good = check_settings(settings); !good) return std::move(good).error();
   Log::Options log_options;
   log_options.level = log_level_of(settings.log.level);
   log_options.file = settings.log.file;
@@ -135,11 +123,12 @@ Result<std::unique_ptr<Service>> Service::start(Settings settings) {
   Application& app = impl->app;
   for (const auto& note : settings.notes) app.log().warning("settings_note", {{"note", note}});
   if (auto done = app.open_store(); !done) return std::move(done).error();
-  if (!is_loopback(s.address) && !s.insecure && !app.guard()->is_required()) {
+  if (!is_loopback_address(s.address) && !s.insecure && !app.guard()->is_required()) {
     return Error{
         Errc::invalid,
         fmt::format("{} can be reached from elsewhere, and anybody could ask: make a key with `nidus keys "
-                    "create`, set auth.token_keys or server.client_authorities, or say --insecure",
+                    "create`, set auth.token_keys, auth.token_keys_url or server.client_authorities, or say "
+                    "--insecure",
                     s.address)};
   }
   if (auto done = app.detectors.reload(settings); !done) return std::move(done).error();

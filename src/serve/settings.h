@@ -86,10 +86,12 @@ struct Settings {
 
   struct Auth {
     std::string required = "auto";
-    std::string token_keys, token_issuer, token_audience;
+    std::string token_keys, token_keys_url, token_keys_authorities, token_issuer, token_audience;
+    double token_keys_refresh_s = 3600;
     std::string certificate_scopes = "predict upload alerts";
-    double rate_per_s = 0, rate_burst = 0;                  // of a key, token or certificate
-    double address_rate_per_s = 0, address_rate_burst = 0;  // of an address without one
+    // Negative: as checks.cc says.
+    double rate_per_s = -1, rate_burst = 0;                  // of a key, token or certificate
+    double address_rate_per_s = -1, address_rate_burst = 0;  // of an address without one
   } auth;
 
   struct Log {

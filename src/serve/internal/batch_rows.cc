@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "serve/internal/kept_verdicts.h"
+#include "serve/internal/store_answers.h"
+
 namespace nidus::serve::internal {
 namespace {
 
@@ -26,6 +29,8 @@ http::Response judge_now(Application& app, const std::shared_ptr<const Served>& 
                        request);
   }
   app.judge.judge(served, std::span<const double>(batch.rows), batch.count, wanted, batch.judged);
+  if (auto kept = keep_rows(app, *served, batch.judged, batch.count); !kept)
+    return store_failure(app, kept.error(), request);
   batch.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   app.metrics
       .histogram("batch_prediction_sizes", "Rows of batches",
@@ -91,7 +96,7 @@ bool read_batch(std::string_view body, std::string_view key, const ServedDetecto
 
 void judge_batch(Application& app, std::shared_ptr<const Served> served, const http::Request& request,
                  http::Responder responder, BatchReader read, BatchWriter write) {
-  if (request.body.size() <= kSmallBytes) {
+  if (request.body.size() <= kSmallBytes && !keeps_rows(app)) {
     responder.send(judge_now(app, served, request, read, write));
     return;
   }

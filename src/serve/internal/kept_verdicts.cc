@@ -67,4 +67,42 @@ Result<void> KeptVerdicts::finish(std::vector<store::Change> more) {
   return written ? Result<void>() : Result<void>(std::move(written).error());
 }
 
+bool keeps_rows(const Application& app) {
+  if (app.store() == nullptr) return false;
+  static const store::Verdict kAttack = [] {
+    store::Verdict verdict;
+    verdict.attack = true;
+    return verdict;
+  }();
+  return app.keeps(kAttack);
+}
+
+std::optional<store::Verdict> kept_row(const Application& app, const Served& served, const Judged& judged,
+                                       std::size_t row) {
+  const auto& verdict = judged.scores.verdicts[row];
+  store::Verdict kept;
+  kept.attack = verdict.is_attack();
+  if (!app.keeps(kept)) return std::nullopt;
+  const ServedDetector& detector = judged.judge_of(served, row);
+  kept.time_us = now_us();
+  kept.label = detector.manifest().labels[verdict.label];
+  kept.score = verdict.score;
+  kept.detector = detector.name() + " " + detector.version();
+  kept.origin = "predict";
+  return kept;
+}
+
+Result<void> keep_rows(Application& app, const Served& served, const Judged& judged, std::size_t count) {
+  if (!keeps_rows(app)) return {};
+  store::Keep keep;
+  for (std::size_t row = 0; row < count; ++row) {
+    if (auto kept = kept_row(app, served, judged, row)) keep.verdicts.push_back(std::move(*kept));
+  }
+  if (keep.verdicts.empty()) return {};
+  std::vector<store::Change> changes;
+  changes.emplace_back(std::move(keep));
+  auto written = app.store()->write(std::move(changes));
+  return written ? Result<void>() : Result<void>(std::move(written).error());
+}
+
 }  // namespace nidus::serve::internal

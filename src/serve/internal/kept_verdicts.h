@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,5 +41,17 @@ class KeptVerdicts {
   Note note_;
   std::vector<store::Verdict> verdicts_;
 };
+
+// Verdicts on rows of features, which name no flow, for a store that keeps those too (store.keep and
+// store.keep_without_addresses).
+
+// Whether there is any such verdict that it keeps: costs next to nothing.
+bool keeps_rows(const Application& app);
+// The one of row `row`, if it is to be kept.
+std::optional<store::Verdict> kept_row(const Application& app, const Served& served, const Judged& judged,
+                                       std::size_t row);
+// Those of the first `count` rows, and waits until they are on disk. Not on a connection's thread, but where
+// keeps_rows() is false. Errors as of store::Store::write.
+Result<void> keep_rows(Application& app, const Served& served, const Judged& judged, std::size_t count);
 
 }  // namespace nidus::serve::internal

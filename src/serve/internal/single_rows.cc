@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "serve/internal/kept_verdicts.h"
 #include "serve/internal/row_batch.h"
 
 namespace nidus::serve::internal {
@@ -15,6 +16,12 @@ struct Ticket {
   http::Responder responder;
   AnswerWriter write = nullptr;
   Clock::time_point start;
+};
+
+// An answer that waits until its verdict is on disk.
+struct HeldAnswer {
+  http::Responder responder;
+  http::Response response;
 };
 
 struct Batch {
@@ -64,14 +71,34 @@ void judge_batch(Application& app) {
   (batch.rows.is_full() ? metrics.full : metrics.arrived).add();
   const auto start = Clock::now();
   Clock::time_point judged_at{};
+  const bool keeps = keeps_rows(app);
+  store::Keep keep;
+  std::vector<HeldAnswer> held;
   batch.rows.judge(app.judge,
                    [&](Ticket& ticket, const Served& served, const Judged& judged, std::size_t row) {
                      if (row == 0) judged_at = Clock::now();
                      const double latency = seconds(judged_at - ticket.start);
                      metrics.wait.observe(seconds(start - ticket.start));
                      metrics.latency.observe(latency);
-                     ticket.responder.send(ticket.write(app, served, judged, row, latency));
+                     auto response = ticket.write(app, served, judged, row, latency);
+                     auto kept = keeps ? kept_row(app, served, judged, row) : std::nullopt;
+                     if (!kept) return ticket.responder.send(std::move(response));
+                     keep.verdicts.push_back(std::move(*kept));
+                     held.push_back({std::move(ticket.responder), std::move(response)});
                    });
+  if (held.empty()) return;
+  std::vector<store::Change> changes;
+  changes.emplace_back(std::move(keep));
+  // A function of the standard library can be copied, a responder cannot.
+  auto waiting = std::make_shared<std::vector<HeldAnswer>>(std::move(held));
+  app.store()->write(std::move(changes), [waiting](const Result<store::Store::Numbers>& written) {
+    for (auto& one : *waiting) {
+      if (!written)
+        one.response = http::problem(written.error().code == Errc::exhausted ? 507 : 503,
+                                     "The verdict could not be kept", {});
+      one.responder.send(std::move(one.response));
+    }
+  });
 }
 
 }  // namespace
