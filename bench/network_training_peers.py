@@ -66,7 +66,7 @@ def ours(bench, name):
     text = subprocess.run([bench, f"--benchmark_filter=train_network/{name}$", "--benchmark_min_time=0.2",
                            "--benchmark_format=json"], capture_output=True, check=True).stdout
     run = json.loads(text)["benchmarks"][0]
-    return run["cpu_time"] / 1000 / 2  # of two epochs, in milliseconds
+    return run["cpu_time"] / 1000 / 2  # milliseconds of two epochs, as seconds of one
 
 
 parser = argparse.ArgumentParser()

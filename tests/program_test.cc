@@ -410,6 +410,17 @@ TEST_F(ProgramTest, EvaluateMeasuresWithLabels) {
   EXPECT_THAT(text.out, HasSubstr("attack"));
   EXPECT_THAT(nidus("evaluate office thu.pcap --labels labels.csv --json").out, HasSubstr("\"roc_auc\":1"));
   EXPECT_EQ(nidus("evaluate office thu.pcap").status, 2);
+  // Judged before their ends they are as many flows, and say something else.
+  const std::string whole = nidus("evaluate office thu.pcap --labels labels.csv --bootstrap 0 --json").out,
+                    early =
+                        nidus("evaluate office thu.pcap --labels labels.csv --bootstrap 0 --json --early 3")
+                            .out;
+  EXPECT_THAT(whole, HasSubstr("\"rows\":300,\"attacks\":150,"));
+  EXPECT_THAT(early, HasSubstr("\"rows\":300,\"attacks\":150,"));
+  EXPECT_NE(early, whole);
+  write("flows.csv", "dst_port,label\n80,benign\n");
+  EXPECT_THAT(nidus("evaluate office flows.csv --label label --early 3").err,
+              HasSubstr("--early is for captures"));
   office(1, 1).save((folder_ / "sun.pcap").string());
   const Outcome unknown = nidus("evaluate office sun.pcap --labels labels.csv");
   EXPECT_EQ(unknown.status, 3);

@@ -2,10 +2,13 @@
 """Measures detectors of flows on captures of the traffic lab, and prints tables.
 
   bench/results/lab.py NIDUS LAB_TRAIN LAB_TEST [--foreign FOLDER --foreign-labels CSV] [--only TABLE,…] [--seeds N]
+               [--detector FOLDER]
 
 Tables: context (what the features of windows and neighbours add, attack by attack), left-out (each family when no flow
 of it was learnt from), origins (learnt in one place, tried in another), times (how long, and how many packets of an
-attack, until the first flow of it is called one), early (flows judged after their first packets).
+attack, until the first flow of it is called one), early (flows judged after their first packets), packets (the bundled
+packets-sequence, or --detector FOLDER, by how many packets of a flow it has seen), attack-out (as left-out, but one
+attack at a time).
 
 Thresholds are drawn on benign flows of lab captures kept from training, before a test capture is opened. Every opening
 of the test captures is counted, and the count printed. Needs Python 3.11 and nothing else.
@@ -54,11 +57,11 @@ class Bench:
         folder = self.given.lab_train
         return self.train(name, captures(folder), f"{folder}/labels.csv", *more, seed=seed)
 
-    def evaluate(self, detector, inputs=None, labels=None):
+    def evaluate(self, detector, inputs=None, labels=None, more=()):
         self.openings += 1
         inputs = inputs or captures(self.given.lab_test)
         labels = labels or f"{self.given.lab_test}/labels.csv"
-        text = self.nidus("evaluate", detector, *inputs, "--labels", labels, "--json", "--bootstrap", 0)
+        text = self.nidus("evaluate", detector, *inputs, "--labels", labels, "--json", "--bootstrap", 0, *more)
         return json.loads(text)["evaluation"]
 
 
@@ -241,6 +244,45 @@ def early_table(bench):
                   f"{percent(at_rate(e, 0.01))} | {percent(at_rate(e, 0.001))} |", flush=True)
 
 
+def packets_table(bench):
+    detector = bench.given.detector
+    print(f"\n## {pathlib.Path(detector).name}, by the packets it has seen (frozen threshold)\n")
+    print("| after packets | AUC | found, % | false alarms, % | found at FPR 1 % | at 0.1 % | " + " | ".join(FAMILIES) + " |")
+    print("|---|---|---|---|---|---|" + "---|" * len(FAMILIES))
+    family = families_of_attacks(bench.given.lab_test)
+    for n in [2, 4, 8, 16, 32, None]:
+        e = bench.evaluate(detector, more=("--early", n) if n else ())
+        cells = []
+        for wanted in FAMILIES:
+            rows = [(r, count) for kind, (r, count) in recalls(e).items() if family.get(kind) == wanted]
+            cells.append(percent(sum(r * count for r, count in rows) / sum(count for _, count in rows)) if rows else "–")
+        print(f"| {n or 'all'} | {e['roc_auc']:.4f} | {percent(e['attack_recall'])} | {percent(e['false_positive_rate'])} | "
+              f"{percent(at_rate(e, 0.01))} | {percent(at_rate(e, 0.001))} | {' | '.join(cells)} |", flush=True)
+
+
+def attack_out_table(bench):
+    print("\n## Attacks never learnt from (one seed; binary; threshold frozen at 0.5 % of benign validation flows)\n")
+    print("| family | left out | flows | found, % | with it in training, % | false alarms, % |\n|---|---|---|---|---|---|")
+    folder = bench.given.lab_train
+    family = families_of_attacks(bench.given.lab_test)
+    known = bench.evaluate(bench.lab("binary", "--exclude", "dst_port", "--classes", "binary"))
+    with open(f"{folder}/labels.csv", newline="") as file:
+        rules = list(csv.DictReader(file))
+    for kind in sorted(recalls(known), key=lambda k: (family.get(k, ""), k)):
+        # Its flows get a label of their own, which is left out.
+        labels = bench.work / f"without-{kind}.csv"
+        with open(labels, "w", newline="") as file:
+            out = csv.DictWriter(file, rules[0].keys())
+            out.writeheader()
+            out.writerows({**row, "label": "left_out" if row["attack"] == kind else row["label"]} for row in rules)
+        merge = ["--merge", "left_out="] if any(row["attack"] == kind for row in rules) else []
+        detector = bench.train(f"without-{kind}", captures(folder), labels, "--exclude", "dst_port", "--classes", "binary", *merge)
+        e = bench.evaluate(detector)
+        recall, flows = recalls(e)[kind]
+        print(f"| {family.get(kind, '')} | {kind} | {flows} | {percent(recall)} | {percent(recalls(known)[kind][0])} | "
+              f"{percent(e['false_positive_rate'])} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nidus")
@@ -248,12 +290,13 @@ def main():
     parser.add_argument("lab_test")
     parser.add_argument("--foreign")
     parser.add_argument("--foreign-labels")
-    parser.add_argument("--only", default="context,left-out,origins,times,early")
+    parser.add_argument("--only", default="context,left-out,origins,times,early,packets,attack-out")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--detector", default=pathlib.Path(__file__).parents[2] / "share/detectors/packets-sequence")
     given = parser.parse_args()
     bench = Bench(given)
     tables = {"context": context_table, "left-out": left_out_table, "origins": origins_table, "times": times_table,
-              "early": early_table}
+              "early": early_table, "packets": packets_table, "attack-out": attack_out_table}
     for name in given.only.split(","):
         if name != "origins" or given.foreign:
             tables[name](bench)

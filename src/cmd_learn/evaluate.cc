@@ -34,7 +34,7 @@ struct EvaluateArguments {
   std::vector<std::string> learnt_from;
   std::string html, over, log;
   bool json = false, any_profile = false, compare = false, explain = false;
-  std::uint64_t threads = 0, seed = 1, explain_rows = 10000;
+  std::uint64_t threads = 0, seed = 1, explain_rows = 10000, early = 0;
   std::optional<double> threshold, base_rate, bootstrap;
   double flows_a_day = 1e6;
   LabelArguments labels;
@@ -50,6 +50,11 @@ struct EvaluateArguments {
                    "The first two inputs are detectors: is one better on the same rows?");
     arguments.option("--threshold", threshold,
                      "Attack from this score on, instead of the detector's own threshold", 0, 1e300);
+    arguments.option(
+        "--early", early,
+        "Captures: judge a flow after its first N packets, or when it has ended if it has fewer; "
+        "without it when it has ended, or as the detector was trained",
+        UINT32_MAX);
     arguments.flag(
         "--explain", explain,
         "Also which features the detector goes by on these rows, and why its worst mistakes are so");
@@ -97,7 +102,11 @@ Result<LabelledRows> read_rows(const EvaluateArguments& given, const std::vector
     detect::PipelineOptions options;
     options.threads = given.threads;
     options.meter = *manifest.meter;
+    if (given.early != 0) options.meter.partial_after_packets = static_cast<std::uint32_t>(given.early);
     return rows_of_captures(inputs, given.labels, options, manifest.schema, status, width);
+  }
+  if (given.early != 0) {
+    return Error{Errc::invalid, "--early is for captures: the flows of a table have been cut already"};
   }
   const auto tables = read_tables(inputs);
   if (!tables) return tables.error();
