@@ -242,11 +242,10 @@ Result<void> collect(const Model& model, Part so_far, std::vector<Part>& parts) 
     if (!inner) return std::move(inner).error();
     so_far.fusion = std::make_shared<const internal::FusionExplainer>(std::move(*inner));
   } else {
-    return Error{Errc::unsupported,
-                 "only trees and sums over columns (autoencoders, distances) can be explained, no networks, "
-                 "support vector "
-                 "machines, naive Bayes or stacks, and this is a " +
-                     model.describe()};
+    return Error{
+        Errc::unsupported,
+        "reasons can be told of trees, of sums over columns and of errors of autoencoders, not of a " +
+            model.describe()};
   }
   parts.push_back(std::move(so_far));
   return {};

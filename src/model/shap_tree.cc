@@ -202,7 +202,7 @@ Result<std::vector<ShapTree>> shap_trees(const TreeSet& trees, std::span<const s
   if (trees.trees() > 0 && trees.parts().covers.empty()) {
     return Error{Errc::unsupported,
                  "the model does not know how its training rows went through its trees; training it anew "
-                 "makes it one that can"};
+                 "makes it one that can be explained"};
   }
   Builder builder(trees, players);
   std::span<const float> covers = trees.parts().covers.span();
