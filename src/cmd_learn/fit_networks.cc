@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,10 @@ namespace {
 
 constexpr double kStoppingShare = 0.1;
 constexpr std::size_t kStoppingRowsLeast = 20;  // to learn from; with fewer, none are kept aside
+// With fewer groups a tenth of them is a few: the loss then goes by what happens to be in those, and some
+// kinds of rows are on one side only. No figure and no threshold comes from these rows, so chance may divide
+// them.
+constexpr std::size_t kStoppingGroupsLeast = 100;
 // As far as a column may go from what is usual, in deviations: further, one number would drown the others.
 constexpr double kReach = 10;
 
@@ -72,7 +77,8 @@ learn::NetworkOptions options_of(const Lesson& lesson) {
   return out;
 }
 
-// The rows that are learnt from, and those by which training ends; whole groups on one side.
+// The rows that are learnt from, and those by which training ends; whole groups on one side where there are
+// many.
 struct Divided {
   learn::Dataset learning, stopping;
 };
@@ -88,15 +94,15 @@ Result<Divided> divide_for_stopping(const learn::Dataset& rows, std::span<const 
   shares.validation = kStoppingShare;
   shares.test = 0;
   shares.seed = given.seed;
-  const auto parts = groups.empty() ? data::stratified_split(rows.labels, shares)
-                                    : data::grouped_split(rows.labels, groups, shares);
+  const std::size_t different = std::set<std::uint32_t>(groups.begin(), groups.end()).size();
+  const auto parts = different < kStoppingGroupsLeast ? data::stratified_split(rows.labels, shares)
+                                                      : data::grouped_split(rows.labels, groups, shares);
   if (!parts) return parts.error();
-  Divided out{learn::take(rows, parts->train), learn::take(rows, parts->validation)};
   if (parts->validation.empty() || parts->train.empty()) {
-    say("too few groups to keep one aside to stop by: all epochs are run");
-    out = {rows, {}};
+    say("too few rows of a class to keep some aside to stop by: all epochs are run");
+    return Divided{rows, {}};
   }
-  return out;
+  return Divided{learn::take(rows, parts->train), learn::take(rows, parts->validation)};
 }
 
 std::string network_json(const learn::FittedNetwork& fitted) {

@@ -331,7 +331,7 @@ void TrainArguments::declare(Arguments& arguments) {
   arguments.option("--scaling", scaling,
                    "mlp, autoencoder: how columns of numbers are brought to one scale; log: logarithms, then "
                    "standard",
-                   {"standard", "robust", "min-max", "log", "none"});
+                   {"log", "standard", "robust", "min-max", "none"});
   arguments.option("--min-child-weight", min_child_weight, "boost: least weight of a leaf", 0, 1e6);
   arguments.option("--subsample", subsample, "boost: share of the rows for each round", 0.01, 1);
   arguments.option("--columns", columns, "boost: share of the columns for each tree", 0.01, 1);

@@ -23,7 +23,7 @@ struct TrainArguments {
   std::vector<std::string> inputs, features, exclude;
   std::string output, validate_on, model = "forest", classes = "multi", name, version = "1",
                                    weights = "balanced", encode = "one-hot", combine = "mean", contamination,
-                                   calibration, scaling = "standard", schedule = "plateau";
+                                   calibration, scaling = "log", schedule = "plateau";
   std::vector<std::string> members, weights_of, layers;
   double fpr = 0.01, validation = 0.3;
   std::optional<double> unknown;
