@@ -116,14 +116,15 @@ RankColumn layers_of(std::vector<float> cuts, std::vector<float>& table) {
 }  // namespace
 
 RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint16_t> depths,
-                         const TreeKernel& chosen)
-    : kernel(chosen) {
+                         const TreeKernel& chosen, std::size_t first_tree)
+    : kernel(chosen), first(first_tree) {
+  const std::span<const std::uint32_t> roots = parts.roots.span().subspan(first, depths.size() + 1);
   // The inner nodes. Every second node is a leaf, and no processor guesses which: so there is no asking.
-  HugeVector<std::uint32_t> inner_nodes(parts.nodes.size() + 1);
+  HugeVector<std::uint32_t> inner_nodes(roots[depths.size()] - roots[0] + 1);
   std::size_t inner_count = 0, furthest = 0;
   for (std::size_t tree = 0; tree < depths.size(); ++tree) {
-    const std::size_t root = parts.roots[tree];
-    for (std::size_t i = root; i < parts.roots[tree + 1]; ++i) {
+    const std::size_t root = roots[tree];
+    for (std::size_t i = root; i < roots[tree + 1]; ++i) {
       const Node node = parts.nodes[i];
       inner_nodes[inner_count] = static_cast<std::uint32_t>(i);
       inner_count += node.is_leaf() ? 0 : 1;
@@ -149,19 +150,22 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
     for (const auto i : inner) missing[parts.nodes[i].feature()][goes_right(parts, i) ? 1 : 0] = true;
   }
 
-  // Written out full, lopsided trees take more room and more comparisons than they are worth.
+  // Written out full, lopsided trees take more room and more comparisons than they are worth; with ranks of 8
+  // bits, twice as many of which are compared at once, they have to be very lopsided for that.
   std::size_t depth_most = 0, places = 0;
   for (const std::size_t depth : depths) {
     depth_most = std::max(depth_most, depth);
     places += std::size_t{2} << std::min(depth, kFullDepthMax);
   }
+  const std::size_t nodes = roots[depths.size()] - roots[0];
+  const auto worth_it = [&](std::size_t lopsided) {
+    return depth_most <= kFullDepthMax && places / lopsided <= nodes;
+  };
   constexpr std::size_t kByte = 0xff, kWord = 0xffff;
-  const bool shallow = depth_most <= kFullDepthMax && places / 4 <= parts.nodes.size();
-  const std::size_t cuts_limit = shallow ? kWord : furthest <= kWord ? kByte : 0;
+  const std::size_t cuts_limit = worth_it(16) ? kWord : furthest <= kWord ? kByte : 0;
 
   // Layers of cuts, and the columns that are ranked by them; those with as many layers stand together, so
   // that a processor that ranks one row after the other can tell what comes.
-  std::size_t cuts_most = 0;
   std::vector<std::pair<RankColumn, bool>> made;  // and whether missing goes right
   Ranker ranker;
   for (std::size_t feature = 0; feature < parts.inputs; ++feature) {
@@ -210,9 +214,9 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
     narrow.resize(parts.nodes.size());
     std::size_t tree = 0;
     for (const auto i : inner) {
-      while (i >= parts.roots[tree + 1]) ++tree;
+      while (i >= roots[tree + 1]) ++tree;
       const Node node = parts.nodes[i];
-      narrow[i] = {static_cast<std::uint16_t>(node.left() - (i - parts.roots[tree])),
+      narrow[i] = {static_cast<std::uint16_t>(node.left() - (i - roots[tree])),
                    static_cast<std::uint8_t>(column_of_node(i)), static_cast<std::uint8_t>(next_cut(node))};
     }
   };
@@ -224,8 +228,8 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
       const std::size_t depth = std::max<std::size_t>(depths[tree], 1), leaves = std::size_t{1} << depth;
       full.push_back({full_nodes.size(), full_leaves.size(), depth});
       // Of every place, the node that a row comes from or stands at.
-      std::vector<std::size_t> at(2 * leaves - 1, parts.roots[tree]);
-      const std::size_t root = parts.roots[tree];
+      std::vector<std::size_t> at(2 * leaves - 1, roots[tree]);
+      const std::size_t root = roots[tree];
       for (std::size_t place = 0; place < leaves - 1; ++place) {
         const Node node = parts.nodes[at[place]];
         FullNode asks;
@@ -242,20 +246,27 @@ RankedTrees::RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint1
       }
       for (std::size_t place = leaves - 1; place < at.size(); ++place)
         full_leaves.push_back(static_cast<std::uint32_t>(parts.nodes[at[place]].leaf_number()));
-      if (parts.width != 1 || !parts.wide_leaves.empty()) continue;
-      for (std::size_t leaf = full.back().leaves; leaf < full_leaves.size(); ++leaf)
-        full_values.push_back(parts.leaves[full_leaves[leaf]]);
+      if (parts.width != 1) continue;
+      for (std::size_t leaf = full.back().leaves; leaf < full_leaves.size(); ++leaf) {
+        if (parts.wide_leaves.empty()) {
+          full_values.push_back(parts.leaves[full_leaves[leaf]]);
+        } else {
+          full_wide_values.push_back(parts.wide_leaves[full_leaves[leaf]]);
+        }
+      }
     }
   };
 
-  if (shallow) {
-    form = cuts_most <= kByte ? Form::full8 : Form::full16;
-    make_full(cuts_most <= kByte ? 0x80 : 0x8000);
-  } else if (columns.size() <= kByte + 1) {
+  if (worth_it(16) && cuts_most <= kByte) {
+    form = Form::full8;
+    make_full(0x80);
+  } else if (worth_it(4)) {
+    form = Form::full16;
+    make_full(0x8000);
+  } else if (cuts_most <= kByte && columns.size() <= kByte + 1 && furthest <= kWord) {
     form = Form::narrow;
     make_narrow();
   } else {
-    columns = {};
     cuts = {};
   }
 }
@@ -273,6 +284,33 @@ std::string RankedTrees::describe() const {
       return "deep trees, nodes of 8 bytes";
   }
   return {};
+}
+
+RankedLots rank_in_lots(const TreeSet::Parts& parts, std::span<const std::uint16_t> depths) {
+  RankedLots lots;
+  lots.push_back(std::make_shared<const RankedTrees>(parts, depths));
+  const RankedTrees& whole = *lots[0];
+  const bool may_gain = whole.form == RankedTrees::Form::full16 || whole.form == RankedTrees::Form::plain;
+  if (!may_gain || whole.columns.empty()) return lots;
+  std::size_t nodes = 0;  // of the trees written out full
+  for (const std::size_t depth : depths) {
+    if (depth > kFullDepthMax) return lots;
+    nodes += (std::size_t{1} << depth) - 1;
+  }
+  // Ranking a row by one column costs as much as half the comparisons of so many nodes.
+  constexpr std::size_t kNodesForColumn = 400, kByte = 0xff, kLotsMax = 4;
+  const std::size_t most = std::min(nodes / (whole.columns.size() * kNodesForColumn), kLotsMax);
+  const auto is_narrow = [](const auto& lot) { return lot->form == RankedTrees::Form::full8; };
+  for (std::size_t count = whole.cuts_most / kByte + 1; count <= std::min(most, depths.size()); ++count) {
+    RankedLots tried;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t first = depths.size() * i / count, end = depths.size() * (i + 1) / count;
+      tried.push_back(std::make_shared<const RankedTrees>(parts, depths.subspan(first, end - first),
+                                                          whole.kernel, first));
+    }
+    if (std::all_of(tried.begin(), tried.end(), is_narrow)) return tried;
+  }
+  return lots;
 }
 
 }  // namespace nidus::model::internal

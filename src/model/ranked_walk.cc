@@ -40,8 +40,9 @@ struct Sums {
 
   Sums from_row(std::size_t row) const { return {parts, groups, outputs, sums + row * outputs}; }
 
-  // A float a leaf and a sum a row: the usual case, worth loops of its own.
-  bool single() const { return parts.width == 1 && outputs == 1 && parts.wide_leaves.empty(); }
+  // A value a leaf and a sum a row: the usual case, worth loops of its own.
+  bool one_each() const { return parts.width == 1 && outputs == 1; }
+  bool single() const { return one_each() && parts.wide_leaves.empty(); }
   float value(std::size_t leaf) const { return parts.leaves[leaf]; }
 
   void add(std::size_t tree, std::size_t row, std::size_t leaf) const {
@@ -96,12 +97,16 @@ void add_full(const RankedTrees& trees, const Sums<Sum>& sums, const float* rows
     const FullNode* nodes = trees.full_nodes.data() + one.nodes;
     if constexpr (sizeof(Rank) == 1) trees.kernel.full8(nodes, one.depth, strips, stride, some, places);
     if constexpr (sizeof(Rank) == 2) trees.kernel.full16(nodes, one.depth, strips, stride, some, places);
-    if (sums.single()) {
-      const float* values = trees.full_values.data() + one.leaves;
+    const auto add = [&](const auto* values) {
       for (std::size_t row = 0; row < count; ++row) sums.sums[row] += static_cast<Sum>(values[places[row]]);
+    };
+    if (sums.single()) {
+      add(trees.full_values.data() + one.leaves);
+    } else if (sums.one_each()) {
+      add(trees.full_wide_values.data() + one.leaves);
     } else {
       const std::uint32_t* leaves = trees.full_leaves.data() + one.leaves;
-      for (std::size_t row = 0; row < count; ++row) sums.add(tree, row, leaves[places[row]]);
+      for (std::size_t row = 0; row < count; ++row) sums.add(trees.first + tree, row, leaves[places[row]]);
     }
   }
 }
@@ -161,14 +166,18 @@ void add_full_row(const RankedTrees& trees, const Sums<Sum>& sums, const float* 
       walk_full_one<Rank>(nodes, one.depth, ranks, places);
     }
     const std::size_t leaves = std::size_t{1} << one.depth;
-    if (sums.single()) {
-      const float* values = trees.full_values.data() + one.leaves;
+    const auto add = [&](const auto* values) {
       Sum sum = sums.sums[0];
       for (std::size_t i = 0; i < some; ++i) sum += static_cast<Sum>(values[i * leaves + places[i]]);
       sums.sums[0] = sum;
+    };
+    if (sums.single()) {
+      add(trees.full_values.data() + one.leaves);
+    } else if (sums.one_each()) {
+      add(trees.full_wide_values.data() + one.leaves);
     } else {
       for (std::size_t i = 0; i < some; ++i)
-        sums.add(tree + i, 0, trees.full_leaves[one.leaves + i * leaves + places[i]]);
+        sums.add(trees.first + tree + i, 0, trees.full_leaves[one.leaves + i * leaves + places[i]]);
     }
     tree += some;
   }

@@ -157,6 +157,51 @@ TEST(TreeKernel, FullTreesOfEveryDepth) {
   }
 }
 
+// Trees whose cuts together ask for 16 bits, and those of either half for 8: two lots, and the sums of a row
+// are still added tree after tree.
+TEST(TreeKernel, TreesInLots) {
+  constexpr std::size_t kTrees = 30, kDepth = 6, kInner = (1 << kDepth) - 1, kInputs = 2;
+  Random random(7);
+  std::vector<Node> nodes;
+  std::vector<std::uint32_t> roots = {0};
+  for (std::size_t tree = 0; tree < kTrees; ++tree) {
+    for (std::size_t i = 0; i < 2 * kInner + 1; ++i) {
+      nodes.push_back(i < kInner ? Node::inner(static_cast<float>(random.below(300)) / 7,
+                                               random.below(kInputs), 2 * i + 1)
+                                 : Node::leaf(i, random.below(50)));
+    }
+    roots.push_back(static_cast<std::uint32_t>(nodes.size()));
+  }
+  std::vector<float> rows(1001 * kInputs);
+  for (float& value : rows) value = static_cast<float>(random.below(3000)) / 70;
+  for (const bool wide : {false, true}) {
+    TreeSet::Parts parts;
+    parts.inputs = kInputs;
+    parts.nodes = nodes;
+    parts.roots = roots;
+    std::vector<float> leaves(50);
+    for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i] = 1 / static_cast<float>(i + 3);
+    parts.leaves = std::move(leaves);
+    if (wide) testing::widen_leaves(parts);
+    const auto trees = TreeSet::make(std::move(parts));
+    ASSERT_TRUE(trees) << trees.error().message;
+    EXPECT_EQ(RankedTrees(trees->parts(), depths_of(*trees)).form, RankedTrees::Form::full16);
+    const auto lots = rank_in_lots(trees->parts(), depths_of(*trees));
+    ASSERT_EQ(lots.size(), 2u);
+    EXPECT_EQ(lots[1]->form, RankedTrees::Form::full8);
+    EXPECT_EQ(lots[1]->first, kTrees / 2);
+    std::vector<std::uint32_t> groups;
+    for (std::uint32_t i = 0; i < kTrees; ++i) groups.push_back(i % 3);
+    for (const std::size_t count : {1, 5, 1001}) {
+      std::vector<double> sums(count), grouped(3 * count);
+      trees->add_leaves(rows.data(), count, {}, 1, sums.data());
+      EXPECT_TRUE(same_bits(sums, plain_sums<double>(*trees, rows, count, {}, 1)));
+      trees->add_leaves(rows.data(), count, groups, 3, grouped.data());
+      EXPECT_TRUE(same_bits(grouped, plain_sums<double>(*trees, rows, count, groups, 3)));
+    }
+  }
+}
+
 // Shallow trees whose cuts have no number of 16 bits are walked as they are.
 TEST(TreeKernel, MoreThresholdsThanSixteenBitsHold) {
   auto drawn = draw_trees(5, 60, 1, 4001, 1, true, 10000000);

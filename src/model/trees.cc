@@ -252,7 +252,7 @@ Result<TreeSet> TreeSet::make(Parts parts) {
     set.depths_.push_back(*depth);
   }
   if (auto good = check_covers(set.parts_); !good) return std::move(good).error();
-  set.ranked_ = std::make_shared<const internal::RankedTrees>(set.parts_, set.depths_);
+  set.ranked_ = internal::rank_in_lots(set.parts_, set.depths_);
   return set;
 }
 
@@ -328,7 +328,7 @@ void TreeSet::walk(std::size_t tree, const float* rows, std::size_t count, std::
 template <class Sum>
 void TreeSet::add_leaves(const float* rows, std::size_t count, std::span<const std::uint32_t> groups,
                          std::size_t outputs, Sum* sums) const {
-  ranked_->add(parts_, rows, count, groups, outputs, sums);
+  for (const auto& lot : ranked_) lot->add(parts_, rows, count, groups, outputs, sums);
 }
 
 template void TreeSet::add_leaves(const float*, std::size_t, std::span<const std::uint32_t>, std::size_t,
@@ -336,6 +336,9 @@ template void TreeSet::add_leaves(const float*, std::size_t, std::span<const std
 template void TreeSet::add_leaves(const float*, std::size_t, std::span<const std::uint32_t>, std::size_t,
                                   double*) const;
 
-std::string TreeSet::describe_walk() const { return ranked_->describe(); }
+std::string TreeSet::describe_walk() const {
+  const std::string one = ranked_[0]->describe();
+  return ranked_.size() == 1 ? one : one + " in " + std::to_string(ranked_.size()) + " lots";
+}
 
 }  // namespace nidus::model

@@ -138,7 +138,7 @@ class TreeSet {
  private:
   Parts parts_;
   std::vector<std::uint16_t> depths_;
-  std::shared_ptr<const internal::RankedTrees> ranked_;
+  std::vector<std::shared_ptr<const internal::RankedTrees>> ranked_;  // internal::RankedLots
 };
 
 }  // namespace nidus::model

@@ -35,9 +35,10 @@ struct RankedTrees {
   };
   enum class Form : std::uint8_t { full8, full16, narrow, plain };
 
-  // The parts have been checked and live as long as this does. `kernel` too.
+  // As many trees as there are depths, from `first` on. The parts have been checked and live as long as this
+  // does. `kernel` too. Some of the trees, instead of all, can be walked only when they become full8.
   RankedTrees(const TreeSet::Parts& parts, std::span<const std::uint16_t> depths,
-              const TreeKernel& kernel = best_kernel());
+              const TreeKernel& kernel = best_kernel(), std::size_t first = 0);
 
   // The table of cuts is aligned where it lies.
   RankedTrees(const RankedTrees&) = delete;
@@ -52,7 +53,9 @@ struct RankedTrees {
   std::string describe() const;
 
   const TreeKernel& kernel;
+  std::size_t first = 0;
   Form form = Form::plain;
+  std::size_t cuts_most = 0;  // of one column
   std::vector<RankColumn> columns;
   std::vector<float> cuts;  // of all columns; see cut_table()
   std::size_t cuts_begin = 0;
@@ -63,10 +66,17 @@ struct RankedTrees {
   std::vector<Full> full;
   std::vector<FullNode> full_nodes;
   std::vector<std::uint32_t> full_leaves;  // leaf numbers, 2^depth of each tree
-  std::vector<float> full_values;          // and the values of those leaves, if they have one each
+  std::vector<float> full_values;          // and the values of those leaves, if they have one each,
+  std::vector<double> full_wide_values;    // in the type they have
 
   // Aligned to a block of cuts.
   const float* cut_table() const { return cuts.data() + cuts_begin; }
 };
+
+// The trees as they are walked one lot behind the other: all in one, or, where the cuts of all together ask
+// for 16 bits, in as few lots as make 8 do, if that is less work. Ranks of 8 bits let twice as many rows into
+// a register; each lot ranks the rows anew.
+using RankedLots = std::vector<std::shared_ptr<const RankedTrees>>;
+RankedLots rank_in_lots(const TreeSet::Parts& parts, std::span<const std::uint16_t> depths);
 
 }  // namespace nidus::model::internal
