@@ -3,7 +3,7 @@
 
     python3 -m venv FOLDER/venv && FOLDER/venv/bin/pip install scikit-learn
     FOLDER/venv/bin/python bench/isolation_peers.py FOLDER [--rows N] [--columns N] [--trees N] [--seeds N]
-        [--tool build/bench/bench/train_matrix]
+        [--tool build/test/bench/train_matrix]
 
 Draws rows of a mixture of normal distributions, of which the last hundredth of those to score are far out, fits by
 either program and scores 100,000 rows; prints a Markdown table of the seconds of processor time of fit and score, and
@@ -45,7 +45,7 @@ def main():
     parser.add_argument("--columns", type=int, default=80)
     parser.add_argument("--trees", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tool", default="build/bench/bench/train_matrix")
+    parser.add_argument("--tool", default="build/test/bench/train_matrix")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     names = make_rows(given.folder, given.rows, given.columns)
@@ -62,7 +62,7 @@ def main():
     found = {"nidus": [], "scikit-learn": []}
     for seed in range(1, given.seeds + 1):
         out = subprocess.run([given.tool, "isolation", str(given.trees), "1", str(given.columns), *map(str, names),
-                              str(given.folder / "scores.f64")], check=True, capture_output=True, text=True).stdout
+                              str(given.folder / "scores.f64"), str(seed)], check=True, capture_output=True, text=True).stdout
         result = json.loads(out)
         scores = np.fromfile(given.folder / "scores.f64", np.float64)
         found["nidus"].append((result["seconds"], result["scoring"], roc_auc_score(truth, scores)))

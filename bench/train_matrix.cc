@@ -14,6 +14,7 @@
 // training alone: what bench/training_peers.py puts beside scikit-learn and the xgboost package.
 //
 //   train_matrix forest|extra|boost|isolation TREES THREADS COLUMNS TRAIN.f32 TRAIN.u8 TEST.f32 SCORES.f64
+//   [SEED]
 //
 // TRAIN.f32 and TEST.f32: rows × COLUMNS little-endian floats. TRAIN.u8: a label a row, 0 or 1. SCORES.f64:
 // the score of each test row. Prints one line of JSON: seconds of processor time, and memory in megabytes
@@ -48,16 +49,17 @@ double peak_mb() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 9) {
+  if (argc != 9 && argc != 10) {
     std::fprintf(
         stderr,
         "usage: train_matrix forest|extra|boost|isolation TREES THREADS COLUMNS TRAIN.f32 TRAIN.u8 TEST.f32 "
-        "SCORES.f64\n");
+        "SCORES.f64 [SEED]\n");
     return 2;
   }
   const std::string_view kind = argv[1];
   const auto trees = std::strtoull(argv[2], nullptr, 10), threads = std::strtoull(argv[3], nullptr, 10),
-             columns = std::strtoull(argv[4], nullptr, 10);
+             columns = std::strtoull(argv[4], nullptr, 10),
+             seed = argc == 10 ? std::strtoull(argv[9], nullptr, 10) : 1;
   learn::Dataset training;
   training.schema.resize(columns);
   for (std::size_t i = 0; i < columns; ++i) training.schema[i].name = std::to_string(i);
@@ -74,6 +76,7 @@ int main(int argc, char** argv) {
     learn::BoostOptions options;
     options.rounds = trees;
     options.threads = threads;
+    options.seed = seed;
     auto fitted = learn::fit_boost(training, nullptr, options);
     if (!fitted) return std::fprintf(stderr, "%s\n", fitted.error().message.c_str()), 1;
     model = std::make_shared<model::Boost>(std::move(fitted->model));
@@ -81,6 +84,7 @@ int main(int argc, char** argv) {
     learn::IsolationOptions options;
     options.trees = trees;
     options.threads = threads;
+    options.seed = seed;
     auto fitted = learn::fit_isolation_forest(training, options);
     if (!fitted) return std::fprintf(stderr, "%s\n", fitted.error().message.c_str()), 1;
     model = std::make_shared<model::AdditiveTrees>(std::move(*fitted));
@@ -88,6 +92,7 @@ int main(int argc, char** argv) {
     learn::ForestOptions options;
     options.trees = trees;
     options.threads = threads;
+    options.seed = seed;
     options.extra_trees = kind == "extra";
     options.bootstrap = !options.extra_trees;
     auto fitted = learn::fit_forest(training, options);

@@ -2,11 +2,11 @@
 """Detectors of benign rows, ensembles and fusions on public data: the tables "Benign rows alone, and fusions" of
 docs/results.md. No peer stands beside them; rows, splits and lines are those of the other tables.
 
-    NIDUS=PROGRAM bench/results/declared.py DATA OUT [--seeds N] [--threads N] EXPERIMENT:CONFIGURATION…
+    NIDUS=PROGRAM bench/results/declared.py DATA OUT [--seeds N] [--threads N] [--table] EXPERIMENT:CONFIGURATION…
 
 EXPERIMENT is one of experiments.py (nsl-binary, nsl-five, cic-wednesday, cic-friday). A configuration was declared below
-before its test was opened; each opening is a line of OUT/openings, and what it gave is kept and not made again. Needs
-numpy, pandas and zstandard.
+before its test was opened; each opening is a line of OUT/openings, and what it gave is kept and not made again. --table
+prints rows of the tables of NSL-KDD as they stand in docs/results.md. Needs numpy, pandas and zstandard.
 """
 
 import argparse
@@ -105,6 +105,24 @@ def measure(experiment, name, files, seed, nidus, folder, threads):
     return {key: float(value) for key, value in found.items()}
 
 
+# Figure, decimals, and what it is multiplied by.
+BINARY_COLUMNS = [("auc", 4, 1), ("recall_at_0.05", 1, 100), ("accuracy_0.01", 3, 1), ("fpr_0.01", 1, 100),
+                  ("accuracy_0.05", 3, 1), ("recall_0.05", 1, 100), ("fpr_0.05", 1, 100), ("novel_0.05", 1, 100)]
+FIVE_COLUMNS = [("five_0.01", 3, 1), ("macro_0.01", 3, 1), ("five_0.05", 3, 1), ("macro_0.05", 3, 1),
+                *((f"class_0.05_{one}", 1, 100) for one in ("benign", "dos", "probe", "r2l", "u2r"))]
+
+
+def table_row(row, runs):
+    def cell(key, decimals, scale):
+        values = [scale * run[key] for run in runs]
+        spread = f" ± {np.std(values, ddof=1):.{decimals}f}" if len(runs) > 1 else ""
+        return f"{np.mean(values):.{decimals}f}{spread}"
+
+    columns = FIVE_COLUMNS if FIVE_COLUMNS[0][0] in runs[0] else BINARY_COLUMNS
+    seeds = f"{len(runs)} seed" + ("s" if len(runs) > 1 else "")
+    return f"| `{row}` ({seeds}) | " + " | ".join(cell(*column) for column in columns) + " |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -113,6 +131,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--keys", default="", help="only figures whose names begin so, with commas")
+    parser.add_argument("--table", action="store_true")
     given = parser.parse_intermixed_args()
     known = {one.name: one for one in experiments.all_experiments()}
     kept = given.out / "declared"
@@ -135,6 +154,9 @@ def main():
                 nidus = os.environ.get("NIDUS", "build/release/src/cmd/nidus")
                 file.write_text(json.dumps(measure(experiment, name, files, seed, nidus, kept, given.threads)))
             runs.append(json.loads(file.read_text()))
+        if given.table:
+            print(table_row(row, runs), flush=True)
+            continue
         print(f"\n{row}: `{CONFIGURATIONS[name]}`, {len(runs)} seeds")
         wanted = tuple(given.keys.split(",")) if given.keys else ("",)
         for key in runs[0]:
