@@ -204,6 +204,34 @@ TEST_F(CapturesTest, PacketsInJsonAreJudgedAsTheirCaptureIs) {
   EXPECT_EQ(Json::parse(absent.body)["timestamps"], "absent");
 }
 
+// What a client of the capture service's second route sees, of the detector for anomalies that we bring
+// along.
+TEST_F(CapturesTest, TheBundledDetectorForAnomaliesAnswersTheSecondRoute) {
+  auto both = settings();
+  DetectorSettings odd;
+  odd.name = "odd";
+  odd.path = fs::path(NIDUS_SOURCE_DIR) / "share/detectors/flows-anomaly";
+  both.detector_list.push_back(std::move(odd));
+  start(std::move(both));
+  EXPECT_EQ(good(get("/health"))["dl_loaded"], true);
+  const Json body = {{"content", encoded(sample())}, {"filename", "sample.pcap"}};
+  const Json answer = good(post("/detect/dl", "application/json", body.dump()));
+  EXPECT_EQ(answer["detector"], "DL_IDS");
+  EXPECT_EQ(answer["status"], 200);
+  EXPECT_EQ(answer["detector_name"], "odd");
+  const Json& summary = answer["summary"];
+  const Json& flows = answer["detailed_results"]["anomaly_flows"];
+  // Most of the sample is attacks, but not all.
+  EXPECT_GT(summary["anomaly_flows"].get<int>(), 1000);
+  EXPECT_GT(summary["benign_flows"].get<int>(), 100);
+  EXPECT_EQ(summary["total_flows"].get<int>(),
+            summary["anomaly_flows"].get<int>() + summary["benign_flows"].get<int>());
+  ASSERT_EQ(flows.size(), summary["anomaly_flows"].get<std::size_t>());
+  for (const char* member : {"index", "src_port", "dst_port", "protocol", "reconstruction_error"})
+    EXPECT_TRUE(flows[0][member].is_number()) << member;
+  for (const char* member : {"src_ip", "dst_ip"}) EXPECT_TRUE(flows[0][member].is_string()) << member;
+}
+
 TEST_F(CapturesTest, VerdictsAreThoseOfTheCommandLine) {
   start();
   const std::string capture = sample();

@@ -162,6 +162,13 @@ TEST_F(ServeProgramTest, ChecksSettingsWithoutStarting) {
   Running bad({"--config", folder / "bad.toml", "--check-config"});
   EXPECT_TRUE(bad.says("did you mean 'server.port'?"));
   EXPECT_NE(bad.wait(), 0);
+  // Also what contradicts itself only when all is put together.
+  ASSERT_TRUE(write_file(folder / "keys.toml",
+                         "[auth]\ntoken_keys_url = \"http://id.example/keys\"\ntoken_issuer = \"i\"\n"
+                         "token_audience = \"a\"\n"));
+  Running keys({"--config", folder / "keys.toml", "--check-config"});
+  EXPECT_TRUE(keys.says("others need https://"));
+  EXPECT_NE(keys.wait(), 0);
   Running sample({"--config", NIDUS_SOURCE_DIR "/share/nidus.toml", "--check-config"});
   EXPECT_EQ(sample.wait(), 0);
 }
