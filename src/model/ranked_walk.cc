@@ -205,21 +205,22 @@ inline void walk_deep(const NarrowNode* nodes, const Row& row, std::size_t* at) 
 
 // Nodes as in the file, rows of values. With kMissing the nodes say where NaN goes, else to the left, since
 // it is not greater than anything. Children are counted from the root of their tree.
-template <std::size_t kWalks, bool kMissing, class Root, class Row>
-inline void walk_plain(const TreeSet::Parts& parts, const Root& root, const Row& row, std::size_t* at) {
-  const Node* const nodes = parts.nodes.data();
-  for (std::size_t moved = 1; moved != 0;) {
+template <std::size_t kWalks, bool kMissing, class Root, class Row, class Place>
+inline void walk_plain(const TreeSet::Parts& parts, std::size_t base, const Root& root, const Row& row,
+                       Place* at) {
+  const Node* const nodes = parts.nodes.data() + base;
+  for (Place moved = 1; moved != 0;) {
     moved = 0;
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < kWalks; ++i) {
       const Node node = nodes[at[i]];
       const float value = *row(i, node.feature());
-      std::size_t right = value > node.threshold() ? 1 : 0;
+      Place right = value > node.threshold() ? 1 : 0;
       if constexpr (kMissing) {
-        const std::size_t bit = parts.missing_right[at[i] / 64] >> (at[i] % 64) & 1;
-        right |= value != value && !node.is_leaf() ? bit : 0;
+        const std::size_t bit = parts.missing_right[(base + at[i]) / 64] >> ((base + at[i]) % 64) & 1;
+        right |= static_cast<Place>(value != value && !node.is_leaf() ? bit : 0);
       }
-      const std::size_t next = root(i) + node.left() + right;
+      const auto next = static_cast<Place>(root(i) + node.left() + right);
       moved |= next ^ at[i];
       at[i] = next;
     }
@@ -312,15 +313,15 @@ void add_narrow_row(const RankedTrees& trees, const Sums<Sum>& sums, const float
 }
 
 template <bool kMissing, class Sum>
-void add_plain(const Sums<Sum>& sums, const float* rows, std::size_t count) {
-  const std::size_t inputs = sums.parts.inputs;
+void add_plain(const Sums<Sum>& sums, const float* strips, std::size_t count) {
+  const std::size_t stride = sums.parts.inputs * kLanes;
   walk_trees(sums.parts.nodes.data(), sums, count, [&](std::size_t root, std::size_t first, std::size_t* at) {
-    // Where rows are missing at the end, the last one is walked again.
-    const float* lanes[kLanes];
-    for (std::size_t i = 0; i < kLanes; ++i) lanes[i] = rows + std::min(first + i, count - 1) * inputs;
+    const float* const strip = strips + first / kLanes * stride;
+    std::uint32_t in_tree[kLanes] = {};
     walk_plain<kLanes, kMissing>(
-        sums.parts, [root](std::size_t) { return root; },
-        [&lanes](std::size_t i, std::size_t column) { return lanes[i] + column; }, at);
+        sums.parts, root, [](std::size_t) { return std::size_t{0}; },
+        [strip](std::size_t i, std::size_t column) { return strip + column * kLanes + i; }, in_tree);
+    for (std::size_t i = 0; i < kLanes; ++i) at[i] = root + in_tree[i];
   });
 }
 
@@ -328,19 +329,30 @@ template <bool kMissing, class Sum>
 void add_plain_row(const Sums<Sum>& sums, const float* row) {
   walk_row(sums, [&](auto some, std::size_t first, std::size_t* at) {
     walk_plain<some, kMissing>(
-        sums.parts, [&](std::size_t i) { return std::size_t{sums.parts.roots[first + i]}; },
+        sums.parts, 0, [&](std::size_t i) { return std::size_t{sums.parts.roots[first + i]}; },
         [row](std::size_t, std::size_t column) { return row + column; }, at);
   });
 }
 
-// Blocks of rows that stay in the nearest cache while the trees pass by.
+// Of kLanes rows after kLanes rows: column by column. Where rows are missing at the end, the last stands
+// again.
+void to_strips(const float* rows, std::size_t count, std::size_t inputs, float* strips) {
+  for (std::size_t first = 0; first < count; first += kLanes, strips += inputs * kLanes) {
+    for (std::size_t i = 0; i < kLanes; ++i) {
+      const float* const row = rows + std::min(first + i, count - 1) * inputs;
+      for (std::size_t column = 0; column < inputs; ++column) strips[column * kLanes + i] = row[column];
+    }
+  }
+}
+
+// Blocks of rows. Trees are larger than rows, so a block is as large as it can be: each tree comes once for
+// it.
 template <class Sum>
 void add_plain_rows(const Sums<Sum>& sums, const float* rows, std::size_t count) {
   const std::size_t inputs = sums.parts.inputs;
-  const std::size_t fit = kScratchBytes / (kLanes * inputs * sizeof(float)) * kLanes;
-  const std::size_t most = std::clamp(fit, kLanes, kRowsMax);
+  std::unique_ptr<float[]> strips;
   for (std::size_t first = 0; first < count;) {
-    const std::size_t left = count - first, some = left > kFewForDeep ? std::min(left, most) : 1;
+    const std::size_t left = count - first, some = left > kFewForDeep ? std::min(left, kRowsMax) : 1;
     const float* const from = rows + first * inputs;
     std::uint32_t missing = 0;
     if (!sums.parts.missing_right.empty()) {
@@ -348,7 +360,10 @@ void add_plain_rows(const Sums<Sum>& sums, const float* rows, std::size_t count)
     }
     const auto into = sums.from_row(first);
     if (some > 1) {
-      missing != 0 ? add_plain<true>(into, from, some) : add_plain<false>(into, from, some);
+      if (strips == nullptr)
+        strips = std::make_unique_for_overwrite<float[]>((some + kLanes - 1) / kLanes * kLanes * inputs);
+      to_strips(from, some, inputs, strips.get());
+      missing != 0 ? add_plain<true>(into, strips.get(), some) : add_plain<false>(into, strips.get(), some);
     } else {
       missing != 0 ? add_plain_row<true>(into, from) : add_plain_row<false>(into, from);
     }
