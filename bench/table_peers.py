@@ -27,9 +27,11 @@ pyarrow.set_cpu_count(1)
 
 
 def nidus(path):
-    # As with the others, from the path to the finished table: neither starting the program nor freeing is counted.
-    printed = subprocess.run([args.read_table, path, "1", "1"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    return float(re.search(r"([0-9.]+) s of processor time", printed).group(1))
+    # As with the others, from the path to the finished table: neither starting the program nor freeing is counted. And as
+    # with them, whose process lives on, in memory that it has had before: what the system takes for handing out new
+    # memory differs by a factor from minute to minute on a virtual machine.
+    printed = subprocess.run([args.read_table, path, "1", "3"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return min(map(float, re.findall(r"([0-9.]+) s of processor time", printed)[1:]))
 
 
 def timed(read):
