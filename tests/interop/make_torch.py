@@ -1,7 +1,7 @@
 """Writes tests/interop/torch/VERSION-NAME: small models with random weights in the ways in which PyTorch saves them,
 and what it says of some rows.
 
-Run with torch 1.13.1 (Debian 12's python3-torch) and 2.6.0: python make_torch.py"""
+Run with torch 1.13.1 (Debian 12's python3-torch), 2.6.0 and 2.15.0: python make_torch.py"""
 
 import collections
 import copy
