@@ -69,3 +69,7 @@ with h5py.File(folder / "latest_chunks.h5", "w", libver=("v110", "v110")) as fil
     dense = file.create_group("dense")
     for i in range(20):
         dense[f"layer_{i}"] = np.float32(i)
+with h5py.File(folder / "bomb.h5", "w", libver="earliest") as file:  # zeros: a thousandth of their size
+    for name, size in (("large", 3000), ("half", 2000)):
+        file.create_dataset(name, data=np.zeros((size, size), "u1"), chunks=(size, size), compression="gzip",
+                            compression_opts=9)

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "interop/internal/hdf5_structure.h"
+#include "interop/internal/inflate.h"
 
 namespace nidus::interop::internal {
 namespace {
@@ -72,6 +73,7 @@ Result<Hdf5> Hdf5::open(std::span<const std::byte> bytes) {
   if (!looks_like(bytes)) return Error{Errc::corrupt, "hdf5: byte 0: begins with other bytes"};
   Source in(bytes);
   Hdf5 out(bytes);
+  out.room_ = unpacked_bytes_max(bytes.size());
   Cursor c(in, 8, std::min<std::size_t>(bytes.size() - 8, 104));
   const auto version = c.u8();
   std::uint8_t offsets = 0, lengths = 0;
@@ -176,6 +178,7 @@ Result<std::optional<std::vector<std::string>>> Hdf5::texts(std::string_view pat
 
 Result<Hdf5::Numbers> Hdf5::numbers(std::string_view path) const {
   Source in(bytes_);
+  in.room = room_;
   const auto header = header_of(in, root_, path);
   if (!in.ok()) return in.error();
   if (header == kNowhere) return not_found(path);
@@ -196,6 +199,7 @@ Result<Hdf5::Numbers> Hdf5::numbers(std::string_view path) const {
       in.unsupported(kind->at, "an array of " + (type.name.empty() ? "texts" : type.name));
     if (in.ok()) read_array(in, messages, type, out);
   }
+  room_ = in.room;
   if (!in.ok()) return in.error().within("'" + std::string(path) + "'");
   return out;
 }

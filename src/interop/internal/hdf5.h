@@ -23,7 +23,8 @@ namespace nidus::interop::internal {
 // indices, compounds, references, external files.
 //
 // Every offset, count and size is checked before it is used, and each call may look at so many structures of
-// the file and no more; so circles end.
+// the file and no more; so circles end. All the arrays together may become unpacked_bytes_max of the file,
+// and no more: asking for the same again and again ends as well. For one thread at a time.
 class Hdf5 {
  public:
   // Row-major.
@@ -47,7 +48,7 @@ class Hdf5 {
   // error, but an empty array of whatever is no texts.
   Result<std::optional<std::vector<std::string>>> texts(std::string_view path,
                                                         std::string_view attribute) const;
-  // The numbers of a dataset. Errc::exhausted beyond kNumbersMax.
+  // The numbers of a dataset. Errc::exhausted beyond kNumbersMax, or when arrays became too much already.
   Result<Numbers> numbers(std::string_view path) const;
 
   static constexpr std::size_t kNumbersMax = std::size_t{1} << 28;
@@ -56,6 +57,7 @@ class Hdf5 {
   explicit Hdf5(std::span<const std::byte> bytes) : bytes_(bytes) {}
   std::span<const std::byte> bytes_;
   std::uint64_t root_ = 0;
+  mutable std::uint64_t room_ = 0;  // bytes that arrays may yet become
 };
 
 }  // namespace nidus::interop::internal

@@ -113,6 +113,7 @@ void place(Source& in, Chunked& to, std::uint64_t at, std::uint64_t size, std::u
     in.corrupt(at, "a chunk that cannot have so many bytes");
     return;
   }
+  if (!in.spend(at, to.bytes)) return;
   const auto bytes = unpack(in, at, packed, to.filters, skipped, to.bytes, to.type.size);
   if (!in.ok()) return;
   const std::size_t rank = to.shape.size(), count = to.bytes / to.type.size;
@@ -182,6 +183,7 @@ void chunks(Source& in, Chunked& to, std::uint64_t at, const std::function<void(
     in.corrupt(at, "an array that is larger than the file can hold");
     return;
   }
+  if (!in.spend(at, count * sizeof(double))) return;
   to.values.resize(count);
   to.filled.resize(count);
   read();
@@ -270,7 +272,7 @@ void read_array(Source& in, const std::vector<Message>& messages, const Datatype
       return;
     }
     const auto bytes = in.take(count == 0 ? 0 : layout.at, size);
-    if (!in.ok()) return;
+    if (!in.ok() || !in.spend(message.at, count * sizeof(double))) return;
     out.values.reserve(count);
     for (std::size_t i = 0; i < count; ++i)
       out.values.push_back(value_of(type, bytes.data() + i * type.size));

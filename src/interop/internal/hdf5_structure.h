@@ -1,9 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,6 +43,15 @@ class Source {
   // Counts one structure.
   bool step(std::uint64_t at) {
     if (++steps_ > kStepsMax) fail(Errc::exhausted, at, "more structures than an answer may take");
+    return ok();
+  }
+
+  // How many bytes arrays may yet become in memory: chunks that pack to nothing, or that many arrays share,
+  // end here.
+  std::uint64_t room = std::numeric_limits<std::uint64_t>::max();
+  bool spend(std::uint64_t at, std::uint64_t bytes) {
+    if (ok() && bytes > room) fail(Errc::exhausted, at, "arrays that become far more than the file");
+    room -= std::min(room, bytes);
     return ok();
   }
 

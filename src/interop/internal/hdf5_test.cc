@@ -107,6 +107,19 @@ TEST(Hdf5, ChunksAreUnpacked) {
   EXPECT_THAT(other->links("dense").error().message, HasSubstr("fractal heap"));
 }
 
+// Nine million numbers in as many thousand bytes; and a few less, which may be had once.
+TEST(Hdf5, ArraysThatBecomeFarMoreThanTheFileAreRefused) {
+  const std::string bytes = file("bomb.h5");
+  ASSERT_LT(bytes.size(), 30000u);
+  const auto hdf5 = open(bytes);
+  ASSERT_TRUE(hdf5);
+  EXPECT_EQ(hdf5->numbers("large").error().code, Errc::exhausted);
+  const auto another = open(bytes);
+  ASSERT_TRUE(another);
+  EXPECT_TRUE(another->numbers("half"));
+  EXPECT_THAT(another->numbers("half").error().message, HasSubstr("far more than the file"));
+}
+
 // Looks at all there is.
 void read_all(const Hdf5& hdf5, const std::string& path, int depth) {
   (void)hdf5.numbers(path);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "base/text.h"
@@ -28,8 +29,7 @@ Error damaged(const char* what) {
 // Where the bytes go: a string that doubles up to its limit.
 class Room {
  public:
-  Room(std::size_t packed, std::size_t limit)
-      : limit_(std::min(limit, packed > limit / 2000 ? limit : 2000 * packed + (std::size_t{1} << 20))) {
+  Room(std::size_t packed, std::size_t limit) : limit_(std::min(limit, unpacked_bytes_max(packed))) {
     out_.resize(std::min(limit_, std::max<std::size_t>(4 * packed, 1 << 16)));
   }
 
@@ -189,6 +189,12 @@ Packing packing_of(std::span<const std::byte> bytes) {
     return Packing::zlib;
   }
   return Packing::none;
+}
+
+std::size_t unpacked_bytes_max(std::size_t packed) {
+  constexpr std::size_t kTimes = 100, kAlways = std::size_t{64} << 20;
+  constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max();
+  return packed > (kMost - kAlways) / kTimes ? kMost : kTimes * packed + kAlways;
 }
 
 Result<std::string> inflate(std::span<const std::byte> bytes, std::size_t limit) {

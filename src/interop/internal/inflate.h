@@ -27,8 +27,12 @@ std::string_view name(Packing packing);
 
 Packing packing_of(std::span<const std::byte> bytes);
 
+// How much this many packed bytes may become: 100 times as much and 64 MiB. Models pack to a tenth or so of
+// their size; what packs to a thousandth is made to fill a memory.
+std::size_t unpacked_bytes_max(std::size_t packed);
+
 // What was packed. Errc::corrupt if the stream is damaged or cut off; Errc::exhausted beyond `limit` bytes,
-// or beyond 2,000 times what is given and a MiB: honest files of numbers stay far below.
+// or beyond unpacked_bytes_max.
 Result<std::string> inflate(std::span<const std::byte> bytes, std::size_t limit = std::size_t{4} << 30);
 
 }  // namespace nidus::interop::internal

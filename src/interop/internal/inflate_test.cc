@@ -88,6 +88,24 @@ TEST(Inflate, BombsEndAtTheLimit) {
   const auto refused = inflate(as_bytes(packed), std::size_t{1} << 20);
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("more than 1,048,576 bytes"));
+  // 128 MiB in 128 KB.
+  std::string all;
+  z_stream stream{};
+  ASSERT_EQ(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+  std::string piece(std::size_t{1} << 20, '\0');
+  for (int i = 0; i < 128; ++i) {
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(zeros.data()));
+    stream.avail_in = 1 << 20;
+    stream.next_out = reinterpret_cast<Bytef*>(piece.data());
+    stream.avail_out = static_cast<uInt>(piece.size());
+    deflate(&stream, i == 127 ? Z_FINISH : Z_NO_FLUSH);
+    all.append(piece.data(), piece.size() - stream.avail_out);
+  }
+  deflateEnd(&stream);
+  ASSERT_LT(all.size(), std::size_t{256} << 10);
+  const auto bomb = inflate(as_bytes(all));
+  ASSERT_FALSE(bomb);
+  EXPECT_EQ(bomb.error().code, Errc::exhausted);
 }
 
 TEST(Inflate, OldContainersThatLieAboutTheirSize) {

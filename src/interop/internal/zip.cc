@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "interop/internal/inflate.h"
 
 namespace nidus::interop::internal {
 namespace {
@@ -115,6 +116,7 @@ Result<Zip> Zip::open(std::span<const std::byte> bytes) {
     return Error{Errc::exhausted, "zip: more than " + with_thousands(kMembersMax) + " members"};
   Zip out;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> taken;  // begin and end of each member
+  std::uint64_t inflated = 0;                                  // bytes of all deflated members so far
   std::uint64_t at = directory->begin;
   for (std::uint64_t i = 0; i < directory->entries; ++i) {
     if (directory->end - at < kCentralBytes || get<std::uint32_t>(bytes, at) != kCentral)
@@ -155,6 +157,12 @@ Result<Zip> Zip::open(std::span<const std::byte> bytes) {
       return corrupt(at, member.name + " cannot have " + with_thousands(member.size) + " bytes");
     member.packed = bytes.subspan(begin, packed);
     taken.emplace_back(offset, begin + packed);
+    if (member.deflated) inflated += member.size;  // at most kInflationMax times the archive each
+    if (inflated > unpacked_bytes_max(bytes.size())) {
+      return Error{Errc::exhausted, "zip: members that become more than " +
+                                        with_thousands(unpacked_bytes_max(bytes.size())) +
+                                        " bytes, from an archive of " + with_thousands(bytes.size())};
+    }
     at += entry_size;
     if (member.name.back() == '/') continue;
     if (!out.by_name_.emplace(member.name, out.members_.size()).second)

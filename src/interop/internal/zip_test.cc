@@ -181,6 +181,17 @@ TEST(Zip, HostileArchivesAreRefused) {
   EXPECT_THAT(error("PK and more, but no archive at all"), HasSubstr("cut off"));
 }
 
+TEST(Zip, MembersThatBecomeFarMoreTogetherAreRefused) {
+  const std::string zeros(std::size_t{8} << 20, '\0');
+  std::vector<Said> members;
+  for (int i = 0; i < 8; ++i)
+    members.push_back({.name = std::to_string(i), .content = zeros, .deflate = true});
+  EXPECT_EQ(error(archive(members)), "fine");
+  for (int i = 8; i < 10; ++i)
+    members.push_back({.name = std::to_string(i), .content = zeros, .deflate = true});
+  EXPECT_THAT(error(archive(members)), HasSubstr("members that become more than"));
+}
+
 TEST(Zip, MembersThatOverlapAreRefused) {
   // A member whose content is a member: its header and bytes can be named by themselves.
   const std::string inner = archive({{.name = "b", .content = "inside"}});
