@@ -165,7 +165,7 @@ TEST_F(ForeignTest, WhatCannotBeUsedIsSaidInASentence) {
   copy("lightgbm/4.7.0-binary/model.txt", "model.txt");
   const Outcome unnamed = nidus("import model.txt -o made --features a,b");
   EXPECT_EQ(unnamed.status, 2);
-  EXPECT_THAT(unnamed.err, HasSubstr("2 names for the"));
+  EXPECT_THAT(unnamed.err, HasSubstr("--features: 2 names for the"));
   EXPECT_FALSE(fs::exists(folder_ / "made"));
   EXPECT_THAT(nidus("import model.txt").err, HasSubstr("--output"));
   EXPECT_THAT(nidus("import nothing.pkl -o made").err, HasSubstr("nothing.pkl"));
@@ -179,6 +179,11 @@ TEST_F(ForeignTest, WhatCannotBeUsedIsSaidInASentence) {
   EXPECT_EQ(cut.status, 3);
   EXPECT_THAT(cut.err, HasSubstr("cut.txt"));
   EXPECT_THAT(nidus("detect rows.csv --detector cut.txt").err, HasSubstr("cut.txt"));
+  // Each program asks for what it takes itself, or says where it can be said.
+  copy("xgboost/1.0.2-binary/model.json", "nameless.json");
+  EXPECT_THAT(nidus("import nameless.json -o made").err, HasSubstr("name them with --features, or"));
+  EXPECT_THAT(nidus("detect rows.csv --detector nameless.json").err,
+              HasSubstr("name them with nidus import … --features, or"));
 }
 
 }  // namespace

@@ -125,6 +125,7 @@ int run_import(std::span<const std::string> words) {
   options.benign = benign;
   options.threshold = threshold;
   options.read.layers = layers;
+  options.read.option_prefix = "--";
   options.name = name;
   if (!profile.empty()) options.profile = flow::profile_from_name(profile);
 

@@ -170,6 +170,9 @@ class Importer {
     return transform_ != nullptr ? transform_->inputs() : members_.front().model->inputs();
   }
 
+  // As the person who reads the message would give it.
+  std::string option(std::string_view name) const { return options_.read.option_prefix + std::string(name); }
+
   // Names of the inputs: those given, those of a list, those that scaler or model remember.
   Result<void> name_columns() {
     const model::Schema* known = nullptr;
@@ -193,7 +196,7 @@ class Importer {
     std::string from;
     if (!options_.features.empty()) {
       names = options_.features;
-      from = "--features";
+      from = option("features");
     } else if (!service_.features.empty()) {
       names = service_.features;
       from = service_.features_where;
@@ -227,9 +230,9 @@ class Importer {
     for (std::size_t i = 0; i < schema_.size(); ++i) {
       schema_[i].name = trim(schema_[i].name);
       if (schema_[i].name.empty()) {
-        return Error{Errc::invalid, fmt::format("{} does not name its {} columns: name them with --features, "
+        return Error{Errc::invalid, fmt::format("{} does not name its {} columns: name them with {}, "
                                                 "or beside it in feature_names.json",
-                                                members_.front().part.where, inputs())};
+                                                members_.front().part.where, inputs(), option("features"))};
       }
       if (const auto [same, is_new] = seen.emplace(to_lower(schema_[i].name), i); !is_new) {
         return Error{Errc::invalid, fmt::format("columns {} and {} are both called '{}'", same->second + 1,
@@ -263,9 +266,9 @@ class Importer {
     }
     const std::size_t outputs = members_.front().model->outputs(), count = outputs == 1 ? 2 : outputs;
     std::vector<std::string> names = options_.classes;
-    std::string from = "--classes";
+    std::string from = option("classes");
     if (!names.empty() && names.size() != count)
-      return Error{Errc::invalid, fmt::format("--classes: {} names for {} classes", names.size(), count)};
+      return Error{Errc::invalid, fmt::format("{}: {} names for {} classes", from, names.size(), count)};
     for (const auto& part : parts_.texts) {
       const bool classes =
           has_word(part.where, "label") || has_word(part.where, "class") || has_word(part.where, "encoder");
@@ -299,15 +302,15 @@ class Importer {
                                               : equal_ignoring_case(trim(options_.benign), trim(names[i]));
       if (!is) continue;
       if (benign != count)
-        return Error{Errc::invalid, fmt::format("both '{}' and '{}' may be benign: say which with --benign",
-                                                names[benign], names[i])};
+        return Error{Errc::invalid, fmt::format("both '{}' and '{}' may be benign: say which with {}",
+                                                names[benign], names[i], option("benign"))};
       benign = i;
     }
     if (benign == count) {
       return Error{Errc::invalid,
                    options_.benign.empty()
-                       ? fmt::format("which of the classes is benign: {}? Say it with --benign",
-                                     fmt::join(names, ", "))
+                       ? fmt::format("which of the classes is benign: {}? Say it with {}",
+                                     fmt::join(names, ", "), option("benign"))
                        : fmt::format("no class '{}' among {}{}", options_.benign, fmt::join(names, ", "),
                                      did_you_mean(options_.benign, names))};
     }
@@ -378,8 +381,8 @@ class Importer {
     }
     if (!greater && kind_ == detect::Manifest::Kind::anomaly) {
       return Error{Errc::invalid, fmt::format("{}: from which score on is a row anomalous? Say it with "
-                                              "--threshold, or beside it in threshold.json",
-                                              members_.front().part.where)};
+                                              "{}, or beside it in threshold.json",
+                                              members_.front().part.where, option("threshold"))};
     }
     if (!greater) {
       greater = 0.5;
@@ -410,9 +413,8 @@ class Importer {
     if (!profile && is_cic && has_word(service_.dataset, "2018")) profile = flow::Profile::cic2018;
     if (!profile && is_cic && has_word(service_.dataset, "2017")) profile = flow::Profile::cic2017;
     if (profile && !options_.profile) {
-      notes_.push_back(
-          fmt::format("captures are metered as {}, told by its data set, {} (--profile says otherwise)",
-                      flow::name(*profile), service_.dataset));
+      notes_.push_back(fmt::format("captures are metered as {}, told by its data set, {} ({} says otherwise)",
+                                   flow::name(*profile), service_.dataset, option("profile")));
     }
     if (!profile) {
       constexpr std::pair<flow::Naming, flow::Profile> kSpelled[] = {
@@ -434,12 +436,13 @@ class Importer {
       if (best * 2 < schema_.size()) {
         notes_.push_back(
             "its columns are flow features in a spelling that no meter of ours has: it judges tables, and "
-            "captures with --profile");
+            "captures with " +
+            option("profile"));
         return;
       }
-      notes_.push_back(fmt::format(
-          "captures are metered as {}, told by how its columns are spelled (--profile says otherwise)",
-          flow::name(*profile)));
+      notes_.push_back(
+          fmt::format("captures are metered as {}, told by how its columns are spelled ({} says otherwise)",
+                      flow::name(*profile), option("profile")));
     }
     meter_.emplace().profile = *profile;
   }

@@ -149,7 +149,7 @@ TEST(Import, BenignComesFirstWhateverItsNumber) {
   Artefact two = forest(4, {0.25F}, {0.75F});
   two.classes = {"bad", "good"};
   EXPECT_THAT(refusal({{"m", two}, {"features", texts({"a", "b"})}}),
-              HasSubstr("which of the classes is benign: bad, good? Say it with --benign"));
+              HasSubstr("which of the classes is benign: bad, good? Say it with nidus import … --benign"));
   ImportOptions options;
   options.benign = "good";
   const auto turned = import_parts({{"m", two}, {"features", texts({"a", "b"})}}, options);
@@ -164,7 +164,14 @@ TEST(Import, BenignComesFirstWhateverItsNumber) {
 TEST(Import, PartsThatDoNotFitAreRefusedWithASentence) {
   const auto a_model = forest(4, {0.25F}, {0.75F});
   EXPECT_THAT(refusal({{"m.pkl", a_model}}),
-              HasSubstr("m.pkl does not name its 2 columns: name them with --features"));
+              HasSubstr("m.pkl does not name its 2 columns: name them with nidus import … --features, or "));
+  ImportOptions served;
+  served.read.option_prefix = "detector.";
+  EXPECT_THAT(refusal({{"m.pkl", a_model}}, served),
+              HasSubstr("name them with detector.features, or beside"));
+  served.features = {"a"};
+  EXPECT_THAT(refusal({{"m.pkl", a_model}}, served),
+              HasSubstr("detector.features: 1 names for the 2 columns"));
   EXPECT_THAT(refusal({{"m.pkl", a_model}, {"feature_names.pkl", texts({"a", "b", "c"})}}),
               HasSubstr("feature_names.pkl: 3 names for the 2 columns of m.pkl"));
   EXPECT_THAT(refusal({{"m.pkl", a_model}, {"features", texts({"a", "A "})}}),

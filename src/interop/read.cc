@@ -144,12 +144,13 @@ Result<Artefact> read_any(std::span<const std::byte> bytes, const ReadOptions& o
       return read_onnx(bytes);
     case Format::zip:
       if (looks_like_keras(bytes)) return read_keras(bytes);
-      if (looks_like_torch(bytes)) return read_torch(bytes, {options.layers});
+      if (looks_like_torch(bytes))
+        return read_torch(bytes, {options.layers, options.option_prefix + "layers"});
       break;
     case Format::torch:
-      return read_torch(bytes, {options.layers});
+      return read_torch(bytes, {options.layers, options.option_prefix + "layers"});
     case Format::safetensors:
-      return read_safetensors(bytes, {options.layers});
+      return read_safetensors(bytes, {options.layers, options.option_prefix + "layers"});
     default:
       break;
   }

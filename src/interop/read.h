@@ -15,6 +15,9 @@ namespace nidus::interop {
 struct ReadOptions {
   // The layers of a PyTorch state_dict whose names do not tell them; see docs/importing.md.
   std::string layers;
+  // How whoever reads the messages gives an option, written before its name where a message asks for one. Not
+  // every program that reads such files has options for them, import always does.
+  std::string option_prefix = "nidus import … --";
 };
 
 // What kind of file this is, by its content: never by its name.

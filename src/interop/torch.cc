@@ -70,9 +70,8 @@ Result<Artefact> finish(TorchModules modules, std::string origin, const TorchOpt
   if (words->empty() || only_input) {
     guess_functions(modules);
     if (!modules.unsure.empty()) {
-      return internal::torch_unsupported(
-          modules.unsure +
-          ". Say or confirm it with an architecture (--layers): " + torch_architecture(modules.layers));
+      return internal::torch_unsupported(modules.unsure + ". Say or confirm it with an architecture (" +
+                                         options.option + "): " + torch_architecture(modules.layers));
     }
     if (only_input) modules.layers.insert(modules.layers.begin(), words->front());
     out.notes = std::move(modules.notes);

@@ -27,6 +27,7 @@ struct TorchOptions {
   //
   // "input …" alone says how long a row is where the rest is in the file.
   std::string architecture;
+  std::string option = "--layers";  // what the architecture is called where a message asks for it
 };
 
 // Whether the bytes begin as a file of torch.save does, of any age, or as a TorchScript archive.

@@ -190,6 +190,7 @@ void read_detector(const Job& job, MessageReader& reader) {
     return std::string(message->text());
   };
   options.read.layers = read_text();
+  options.read.option_prefix = read_text();
   options.name = read_text();
   options.benign = read_text();
   for (std::uint64_t i = 0; i < job.features; ++i) options.features.push_back(read_text());

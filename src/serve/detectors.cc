@@ -307,10 +307,7 @@ Result<void> Detectors::reload(const Settings& settings) {
       if (served->settings.path == wanted.path && served->settings.name == wanted.name) known = served;
     }
     const auto digest = known ? content_digest(wanted.path) : Result<std::string>(std::string());
-    const bool same_settings = known && known->settings.threshold == wanted.threshold &&
-                               known->settings.features == wanted.features &&
-                               known->settings.classes == wanted.classes &&
-                               known->settings.benign == wanted.benign;
+    const bool same_settings = known && known->settings == wanted;
     // What was activated by hand stays so until the files change.
     const bool same_files = known && digest && digest->starts_with(known->on_disk);
     if (same_settings && same_files) {

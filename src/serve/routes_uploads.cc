@@ -107,6 +107,7 @@ Result<interop::ImportOptions> import_options(const Request& request) {
   options.classes = names_in(request.query("classes"));
   options.benign = request.query("benign").value_or("");
   options.read.layers = request.query("layers").value_or("");
+  options.read.option_prefix = "?";
   if (const auto threshold = request.query("threshold")) {
     options.threshold = parse_number(*threshold);
     if (!options.threshold) return Error{Errc::invalid, "threshold is to be a number"};

@@ -106,6 +106,9 @@ Result<std::shared_ptr<const ServedDetector>> ServedDetector::load(
     options.features = settings.features;
     options.classes = settings.classes;
     options.benign = settings.benign;
+    options.profile = settings.profile;
+    options.read.layers = settings.layers;
+    options.read.option_prefix = "detector.";  // as the file of settings calls them
     options.threshold = settings.threshold;
     auto imported = interop::import_detector(std::span(&settings.path, 1), options);
     if (!imported) return std::move(imported).error();

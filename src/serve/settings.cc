@@ -316,11 +316,17 @@ class FileReader {
       DetectorSettings detector;
       for (const auto& [key, value] : *table) {
         const std::string word(key.str());
-        if (word == "name" || word == "path" || word == "benign") {
+        if (word == "name" || word == "path" || word == "benign" || word == "layers" || word == "profile") {
           if (!value.is_string()) return wrong(value, "detector." + word + ": expected a text in quotes");
           const std::string text = **value.as_string();
           if (word == "name") detector.name = text;
           if (word == "benign") detector.benign = text;
+          if (word == "layers") detector.layers = text;
+          if (word == "profile") {
+            detector.profile = flow::profile_from_name(text);
+            if (!detector.profile)
+              return wrong(value, fmt::format("detector.profile: no profile '{}'", text));
+          }
           if (word == "path") {
             detector.path = text;
             if (detector.path.is_relative() && !folder_.empty())
@@ -336,8 +342,8 @@ class FileReader {
             return wrong(value, "detector.threshold: expected a number");
           detector.threshold = *number;
         } else {
-          const std::vector<std::string> known = {"name",    "path",   "features",
-                                                  "classes", "benign", "threshold"};
+          const std::vector<std::string> known = {"name",   "path",   "features", "classes",
+                                                  "benign", "layers", "profile",  "threshold"};
           return wrong(value, fmt::format("no setting 'detector.{}'{}", word, did_you_mean(word, known)));
         }
       }

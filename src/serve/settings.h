@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "flow/profile.h"
 
 namespace nidus::serve {
 
@@ -19,8 +20,10 @@ struct DetectorSettings {
   std::filesystem::path path;  // a folder of ours, or a folder or file of another program
   // For files that do not say so themselves: see interop::ImportOptions.
   std::vector<std::string> features, classes;
-  std::string benign;
+  std::string benign, layers;
+  std::optional<flow::Profile> profile;
   std::optional<double> threshold;
+  bool operator==(const DetectorSettings&) const = default;
 };
 
 // Everything that can be set about the service, with its default. A value. docs/configuration.md describes

@@ -46,6 +46,8 @@ threshold = 0.7
 [[detector]]
 path = "/b.pkl"
 features = ["x", "y"]
+layers = "linear relu linear"
+profile = "cic2018"
 [configurations.mine]
 random_forest = 1
 xgboost = 3.5
@@ -61,6 +63,8 @@ xgboost = 3.5
   EXPECT_EQ(settings->detector_list[0].threshold, 0.7);
   EXPECT_EQ(settings->detector_list[1].path, "/b.pkl");
   EXPECT_THAT(settings->detector_list[1].features, ElementsAre("x", "y"));
+  EXPECT_EQ(settings->detector_list[1].layers, "linear relu linear");
+  EXPECT_EQ(settings->detector_list[1].profile, flow::Profile::cic2018);
   EXPECT_EQ(settings->configurations.at("mine").at("xgboost"), 3.5);
   EXPECT_EQ(settings->configurations.at("trio").at("deep_mlp"), 0.3);
 }
@@ -72,6 +76,7 @@ TEST(Settings, UnknownKeysAreErrorsWithASuggestion) {
   EXPECT_THAT(error_of("port = 1"), HasSubstr("no setting 'port'"));
   EXPECT_THAT(error_of("[[detector]]\npaht = \"x\""), HasSubstr("did you mean 'path'?"));
   EXPECT_THAT(error_of("[[detector]]\nname = \"x\""), HasSubstr("needs a path"));
+  EXPECT_THAT(error_of("[[detector]]\nprofile = \"x\""), HasSubstr("no profile 'x'"));
 }
 
 TEST(Settings, ValuesThatMakeNoSenseAreErrors) {

@@ -58,7 +58,7 @@ Result<void> send(Conversation& child, const interop::ImportOptions& options,
   job.profile = options.profile.value_or(flow::Profile::native);
   job.unpacked_bytes_max = unpacked_bytes_max;
   bool takes = child.say(Tag::job, std::as_bytes(std::span(&job, 1)));
-  for (const auto* text : {&options.read.layers, &options.name, &options.benign})
+  for (const auto* text : {&options.read.layers, &options.read.option_prefix, &options.name, &options.benign})
     takes = takes && child.say(Tag::text, *text);
   for (const auto* list : {&options.features, &options.classes}) {
     for (const auto& text : *list) takes = takes && child.say(Tag::text, text);
