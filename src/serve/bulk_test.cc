@@ -93,7 +93,7 @@ TEST_F(BulkTest, ReasonsAreGivenWhenAskedFor) {
   save_ensemble(folder / "pair");
   add("pair");
   settings.detector_list.push_back(
-      {"lab", NIDUS_SOURCE_DIR "/share/detectors/flows-attacks", {}, {}, "", {}});
+      {.name = "lab", .path = NIDUS_SOURCE_DIR "/share/detectors/flows-attacks"});
   start();
   Json row = Json::array();
   for (std::size_t i = json(get("/api/v1/detectors/lab"))["inputs"]; i-- > 0;) row.push_back(i % 7);

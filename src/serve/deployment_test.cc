@@ -43,7 +43,7 @@ class RestartTest : public testing::Test {
  protected:
   void SetUp() override {
     save_ensemble(folder / "pair");
-    settings.detector_list.push_back({"pair", folder / "pair", {}, {}, "", {}});
+    settings.detector_list.push_back({.name = "pair", .path = folder / "pair"});
     start();
   }
 
@@ -62,7 +62,7 @@ class RestartTest : public testing::Test {
   std::string upload(const std::string& name, float high) {
     const auto at = folder / "state" / "detectors" / std::to_string(++uploads);
     save_ensemble(at, 0.125f, high, name);
-    auto added = detectors->add({name, at, {}, {}, "", {}});
+    auto added = detectors->add({.name = name, .path = at});
     EXPECT_TRUE(added) << added.error().message;
     return added ? *added : "";
   }

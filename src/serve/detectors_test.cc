@@ -25,7 +25,7 @@ class DetectorsTest : public testing::Test {
   void SetUp() override {
     log = std::move(*Log::open({.file = folder / "log"}));
     detectors = std::make_unique<Detectors>(metrics, *log);
-    settings.detector_list.push_back({"pair", folder / "pair", {}, {}, "", {}});
+    settings.detector_list.push_back({.name = "pair", .path = folder / "pair"});
   }
 
   void load(float high = 0.875f) {
@@ -38,7 +38,7 @@ class DetectorsTest : public testing::Test {
   std::string add_version(float low = 0.125f, float high = 0.625f) {
     const auto at = folder / "other";
     save_ensemble(at, low, high);
-    auto added = detectors->add({"pair", at, {}, {}, "", {}});
+    auto added = detectors->add({.name = "pair", .path = at});
     EXPECT_TRUE(added);
     return added ? *added : "";
   }
@@ -198,7 +198,7 @@ TEST_F(DetectorsTest, MembersAddUpToWhatTheDetectorSays) {
 }
 
 TEST_F(DetectorsTest, TwoDetectorsCannotHaveOneName) {
-  settings.detector_list.push_back({"pair", folder / "again", {}, {}, "", {}});
+  settings.detector_list.push_back({.name = "pair", .path = folder / "again"});
   save_ensemble(folder / "again");
   save_ensemble(folder / "pair");
   const auto done = detectors->reload(settings);

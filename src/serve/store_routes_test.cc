@@ -264,12 +264,12 @@ TEST_F(StoreRoutesTest, AKeyIsAskedForProperly) {
 
 TEST_F(StoreRoutesTest, WhoChangedADetectorIsInTheAuditAndTheHistory) {
   save_ensemble(folder_ / "pair");
-  settings_.detector_list.push_back({"pair", folder_ / "pair", {}, {}, "", {}});
+  settings_.detector_list.push_back({.name = "pair", .path = folder_ / "pair"});
   start();
   ASSERT_TRUE(app_->detectors.reload(settings_));
   const std::string first = app_->detectors.state()->find("pair")->active->version();
   save_ensemble(folder_ / "second", 0.125f, 0.625f);
-  const auto second = app_->detectors.add({"pair", folder_ / "second", {}, {}, "", {}});
+  const auto second = app_->detectors.add({.name = "pair", .path = folder_ / "second"});
   ASSERT_TRUE(second);
   const auto put =
       ask("PUT", "/api/v1/detectors/pair/canary", fmt::format(R"({{"version":"{}","percent":25}})", *second));

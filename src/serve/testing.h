@@ -94,7 +94,7 @@ class ServiceTest : public testing::Test {
   }
 
   void add(const std::string& name) {
-    settings.detector_list.push_back({name, folder / name, {}, {}, "", {}});
+    settings.detector_list.push_back({.name = name, .path = folder / name});
   }
 
   // All three detectors, and a start.
