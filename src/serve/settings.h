@@ -19,10 +19,10 @@ struct DetectorSettings {
   std::string name;            // how clients call it; empty: as it calls itself, or after its file
   std::filesystem::path path;  // a folder of ours, or a folder or file of another program
   // For files that do not say so themselves: see interop::ImportOptions.
-  std::vector<std::string> features, classes;
-  std::string benign, layers;
-  std::optional<flow::Profile> profile;
-  std::optional<double> threshold;
+  std::vector<std::string> features{}, classes{};
+  std::string benign{}, layers{};
+  std::optional<flow::Profile> profile{};
+  std::optional<double> threshold{};
   bool operator==(const DetectorSettings&) const = default;
 };
 
