@@ -161,6 +161,35 @@ TEST_F(ForeignTest, AFolderIsUsedAsItIs) {
   EXPECT_EQ(nidus("detect rows.csv --detector kept --explain").status, 0);
 }
 
+// As a service keeps it: the network, the line and the names, each in a file of its own.
+TEST_F(ForeignTest, AnAutoencoderOfOnnxJudgesByWhatItCannotCopy) {
+  const std::string of = "onnx/torch215_autoencoder";
+  const Expected expected = interop::read_expected(interop::fixture(of));
+  ASSERT_EQ(expected.outputs, expected.columns);
+  fs::create_directory(folder_ / "copier");
+  copy(of + "/model.onnx", "copier/ae.onnx");
+  write("copier/threshold.json", R"({"threshold": 4})");
+  Json list = Json::array();
+  for (std::size_t i = 0; i < expected.columns; ++i) list.push_back("c" + std::to_string(i));
+  write("copier/feature_names.json", list.dump());
+  write("rows.csv", csv(expected));
+  int attacks = 0, rows = 0;
+  double error = 0;
+  for (std::size_t i = 0; i < expected.rows.size(); ++i) {
+    error += std::pow(expected.rows[i] - expected.scores[i], 2) / static_cast<double>(expected.columns);
+    if ((i + 1) % expected.columns != 0) continue;
+    attacks += error > 4 ? 1 : 0;
+    ++rows;
+    error = 0;
+  }
+  ASSERT_GT(attacks, 0);
+  ASSERT_LT(attacks, rows);
+  const Outcome judged = nidus("detect rows.csv --detector copier --json");
+  ASSERT_EQ(judged.status, 0) << judged.err;
+  EXPECT_EQ(Json::parse(judged.out).value("attacks", -1), attacks) << judged.out;
+  EXPECT_THAT(judged.err, HasSubstr("an autoencoder: as many numbers come out as go in"));
+}
+
 TEST_F(ForeignTest, WhatCannotBeUsedIsSaidInASentence) {
   copy("lightgbm/4.7.0-binary/model.txt", "model.txt");
   const Outcome unnamed = nidus("import model.txt -o made --features a,b");

@@ -464,6 +464,16 @@ Result<Judgement> judge(const Graph& graph, const OutputsRead& reading, const Ou
       return size == 2 ? keep(model::Scale::probability, 1) : keep(model::Scale::probability, {});
     }
   }
+  // Scalers and encoders have no such functions; what has them and gives back as much as it takes is a
+  // network that copies.
+  if (size == graph.columns && size > 2 && has_activation) {
+    out.notes.emplace_back(
+        "an autoencoder: as many numbers come out as go in; its score is the error of reconstruction, whose "
+        "threshold is not in the file");
+    auto kept = keep(model::Scale::margin, {});
+    if (kept) kept->threshold.reset();
+    return kept;
+  }
   out.kind = Artefact::Kind::transform;
   out.value = flat;
   return out;

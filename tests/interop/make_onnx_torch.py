@@ -1,17 +1,23 @@
 #!/usr/bin/env python3
-"""Makes the fixtures tests/interop/onnx/torch_*: networks that torch.onnx exported, and what ONNX Runtime says.
+"""Makes the fixtures tests/interop/onnx/torch_* and torch215_*: networks that torch.onnx exported, by the exporter
+of PyTorch before 2.9 and by its successor, and what ONNX Runtime says.
 
     python3 -m venv v && v/bin/pip install torch==2.6.0 onnx==1.23.2 onnxruntime==1.31.1 numpy==2.4.6
-    v/bin/python tests/interop/make_onnx_torch.py tests/interop/onnx
+    v/bin/python tests/interop/make_onnx_torch.py tests/interop/onnx torch_
+
+and the same with torch==2.15.0, onnxscript and torch215_.
 
 A model that is there already is kept and only run again, for which torch is not needed.
 """
 import json, pathlib, sys
 import numpy as np
+import onnx
 import onnxruntime as rt
 
-OUT = pathlib.Path(sys.argv[1])
-NAMES = {"torch_mlp": (1e-6, 12), "torch_lstm": (1e-6, 12), "torch_gru": (1e-6, 12), "torch_autoencoder": (1e-5, 12)}
+OUT, PREFIX = pathlib.Path(sys.argv[1]), sys.argv[2]
+VERSION = {"torch_": "2.6.0", "torch215_": "2.15.0"}[PREFIX]
+NAMES = {PREFIX + "mlp": (1e-6, 12), PREFIX + "lstm": (1e-6, 12), PREFIX + "gru": (1e-6, 12),
+         PREFIX + "autoencoder": (1e-5, 12)}
 
 
 def export():
@@ -46,15 +52,27 @@ def export():
                         nn.LeakyReLU(), nn.LayerNorm(4), nn.Linear(4, 1), nn.Sigmoid())
     copy = nn.Sequential(nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 12))
     for name, model in zip(NAMES, (mlp, Lstm(), Gru(), copy)):
-        if name == "torch_mlp":  # so that its normalisation has seen something
+        if name == PREFIX + "mlp":  # so that its normalisation has seen something
             model.train()
             for _ in range(20):
                 model(torch.randn(64, 12) * 2 + 1)
         model.eval()
         (OUT / name).mkdir(parents=True, exist_ok=True)
-        torch.onnx.export(model, torch.randn(2, 12), str(OUT / name / "model.onnx"), input_names=["features"],
-                          output_names=["out"], dynamic_axes={"features": {0: "rows"}, "out": {0: "rows"}},
-                          opset_version=17, dynamo=False)
+        to = str(OUT / name / "model.onnx")
+        names = dict(input_names=["features"], output_names=["out"])
+        if VERSION == "2.6.0":
+            torch.onnx.export(model, torch.randn(2, 12), to, **names, opset_version=17, dynamo=False,
+                              dynamic_axes={"features": {0: "rows"}, "out": {0: "rows"}})
+            continue
+        torch.onnx.export(model, torch.randn(2, 12), to, **names, dynamo=True, external_data=False,
+                          dynamic_shapes=({0: torch.export.Dim("rows", min=1)},))
+        # It says of each node from which line of which file it comes: of no use to others.
+        written = onnx.load(to)
+        for node in written.graph.node:
+            kept = [p for p in node.metadata_props if p.key != "pkg.torch.onnx.stack_trace"]
+            del node.metadata_props[:]
+            node.metadata_props.extend(kept)
+        onnx.save(written, to)
 
 
 if not all((OUT / name / "model.onnx").exists() for name in NAMES):
@@ -68,6 +86,6 @@ for name, (tolerance, columns) in NAMES.items():
     run = rt.InferenceSession(str(OUT / name / "model.onnx"), options, providers=["CPUExecutionProvider"])
     scores = np.concatenate([run.run(None, {"features": row[None]})[0] for row in rows])
     (OUT / name / "expected.json").write_text(json.dumps({
-        "library": f"onnxruntime {rt.__version__}, model by torch.onnx of PyTorch 2.6.0", "what": name, "how": "only",
+        "library": f"onnxruntime {rt.__version__}, model by torch.onnx of PyTorch {VERSION}", "what": name, "how": "only",
         "tolerance": tolerance, "rows": rows.astype(float).tolist(), "scores": scores.astype(float).tolist()},
         separators=(",", ":")) + "\n")
