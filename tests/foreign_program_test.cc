@@ -208,6 +208,10 @@ TEST_F(ForeignTest, WhatCannotBeUsedIsSaidInASentence) {
   EXPECT_EQ(cut.status, 3);
   EXPECT_THAT(cut.err, HasSubstr("cut.txt"));
   EXPECT_THAT(nidus("detect rows.csv --detector cut.txt").err, HasSubstr("cut.txt"));
+  copy("torch/2.6.0-state/model.pt", "cut.pt");
+  bytes = text("cut.pt");
+  write("cut.pt", bytes.substr(0, bytes.size() - 10));
+  EXPECT_THAT(nidus("detect rows.csv --detector cut.pt").err, HasSubstr("cut.pt: zip: "));
   // Each program asks for what it takes itself, or says where it can be said.
   copy("xgboost/1.0.2-binary/model.json", "nameless.json");
   EXPECT_THAT(nidus("import nameless.json -o made").err, HasSubstr("name them with --features, or"));

@@ -464,15 +464,14 @@ Result<Judgement> judge(const Graph& graph, const OutputsRead& reading, const Ou
       return size == 2 ? keep(model::Scale::probability, 1) : keep(model::Scale::probability, {});
     }
   }
-  // Scalers and encoders have no such functions; what has them and gives back as much as it takes is a
-  // network that copies.
+  // Scalers and encoders have no such functions.
   if (size == graph.columns && size > 2 && has_activation) {
     out.notes.emplace_back(
         "an autoencoder: as many numbers come out as go in; its score is the error of reconstruction, whose "
         "threshold is not in the file");
-    auto kept = keep(model::Scale::margin, {});
-    if (kept) kept->threshold.reset();
-    return kept;
+    out.scale = model::Scale::margin;
+    out.value = flat;
+    return out;
   }
   out.kind = Artefact::Kind::transform;
   out.value = flat;
@@ -560,13 +559,10 @@ Result<Artefact> read_onnx(std::span<const std::byte> bytes) {
 
   bool wide = false, has_activation = false;
   for (const InputSource& source : graph->sources) wide = wide || source.element != Element::f32;
-  static constexpr std::string_view kActivations[] = {"Relu",     "Sigmoid", "Tanh", "LeakyRelu",
-                                                      "Elu",      "Selu",    "LSTM", "GRU",
-                                                      "Softplus", "PRelu",   "Gelu", "HardSigmoid"};
-  for (const Node& node : m.nodes) {
-    has_activation = has_activation || std::find(std::begin(kActivations), std::end(kActivations), node.op) !=
-                                           std::end(kActivations);
-  }
+  static const std::set<std::string_view> kActivations = {"Relu", "Sigmoid",  "Tanh",  "LeakyRelu",
+                                                          "Elu",  "Selu",     "LSTM",  "GRU",
+                                                          "Gelu", "Softplus", "PRelu", "HardSigmoid"};
+  for (const Node& node : m.nodes) has_activation = has_activation || kActivations.count(node.op) != 0;
   FoundLayers layers = layers_of(*graph, *reading);  // compiling takes the weights away
   Builder builder(graph->columns);
   auto compiled = compile(*graph, builder, reading->scores);

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "interop/catboost.h"
+#include "interop/internal/zip.h"
 #include "interop/keras.h"
 #include "interop/lightgbm.h"
 #include "interop/onnx.h"
@@ -146,6 +147,7 @@ Result<Artefact> read_any(std::span<const std::byte> bytes, const ReadOptions& o
       if (looks_like_keras(bytes)) return read_keras(bytes);
       if (looks_like_torch(bytes))
         return read_torch(bytes, {options.layers, options.option_prefix + "layers"});
+      if (const auto zip = internal::Zip::open(bytes); !zip) return zip.error();
       break;
     case Format::torch:
       return read_torch(bytes, {options.layers, options.option_prefix + "layers"});
