@@ -20,9 +20,10 @@ struct DetectorSettings {
   std::filesystem::path path;  // a folder of ours, or a folder or file of another program
   // For files that do not say so themselves: see interop::ImportOptions.
   std::vector<std::string> features{}, classes{};
-  std::string benign{}, layers{};
-  std::optional<flow::Profile> profile{};
+  std::string benign{};
   std::optional<double> threshold{};
+  std::string layers{};
+  std::optional<flow::Profile> profile{};
   bool operator==(const DetectorSettings&) const = default;
 };
 
