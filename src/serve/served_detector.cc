@@ -81,7 +81,7 @@ std::shared_ptr<const ServedDetector> ServedDetector::make(
   if (made->name_.empty()) made->name_ = made->manifest().name;
   made->find_members();
   made->make_configurations(configurations);
-  if (auto reasoner = detect::Reasoner::make(made->detector_)) made->reasoner_.emplace(std::move(*reasoner));
+  made->explains_ = detect::Reasoner::make(made->detector_).has_value();
   made->metadata_ = made->metadata_of_its_own();
   return made;
 }
@@ -134,11 +134,9 @@ Result<std::shared_ptr<const ServedDetector>> ServedDetector::load(
   made->find_members();
   for (auto& [name, model] : spares) made->members_.push_back({name, std::move(model), 0});
   made->make_configurations(configurations);
-  if (auto reasoner = detect::Reasoner::make(made->detector_)) {
-    made->reasoner_.emplace(std::move(*reasoner));
-  } else {
-    made->notes_.push_back("cannot be explained: " + reasoner.error().message);
-  }
+  const auto reasoner = detect::Reasoner::make(made->detector_);
+  made->explains_ = reasoner.has_value();
+  if (!reasoner) made->notes_.push_back("cannot be explained: " + reasoner.error().message);
   made->metadata_ = made->metadata_of_its_own();
   if (const auto text = read_file(settings.path / "model_metadata.json", kMetadataMax)) {
     JsonReader json(*text);
@@ -181,6 +179,14 @@ void ServedDetector::make_configurations(
     }
     if (found == wanted.size() && sum > 0 && std::isfinite(sum)) configurations_.push_back(std::move(made));
   }
+}
+
+const detect::Reasoner* ServedDetector::reasoner() const {
+  if (!explains_) return nullptr;
+  std::call_once(reasoner_made_, [this] {
+    if (auto made = detect::Reasoner::make(detector_)) reasoner_.emplace(std::move(*made));
+  });
+  return reasoner_ ? &*reasoner_ : nullptr;
 }
 
 bool ServedDetector::has_member(std::string_view name) const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -83,8 +84,10 @@ class ServedDetector {
   const Configuration* configuration(std::string_view name) const;
   std::span<const Configuration> configurations() const { return configurations_; }
   const std::shared_ptr<const FeatureNames>& names() const { return names_; }
-  // Null if its models cannot be explained.
-  const detect::Reasoner* reasoner() const { return reasoner_ ? &*reasoner_ : nullptr; }
+  bool explains() const { return explains_; }
+  // Null if its models cannot be explained. Made by whoever asks first, since it can be larger than the
+  // models.
+  const detect::Reasoner* reasoner() const;
   // Rows that it judged lately; whoever judges by it offers them.
   detect::RowWindow& window() const { return *window_; }
   // The metadata document of the folder it came from as it stands there, or one of the same shape.
@@ -114,7 +117,9 @@ class ServedDetector {
   std::vector<Member> members_;
   std::vector<Configuration> configurations_;
   std::shared_ptr<const FeatureNames> names_;
-  std::optional<detect::Reasoner> reasoner_;
+  bool explains_ = false;
+  mutable std::once_flag reasoner_made_;
+  mutable std::optional<detect::Reasoner> reasoner_;
   std::unique_ptr<detect::RowWindow> window_;
   std::string metadata_;
 };

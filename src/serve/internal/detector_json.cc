@@ -62,7 +62,7 @@ void write_detector(JsonWriter& json, const Served& served, const Detectors::Sta
     if (state.roles[i] && state.roles[i]->name == served.name) json.value(kRoleNames[i]);
   }
   json.end_array();
-  json.field("explains", active.reasoner() != nullptr);
+  json.field("explains", active.explains());
   json.key("previous");
   served.previous ? json.value(served.previous->version()) : json.null();
   json.key("canary");
