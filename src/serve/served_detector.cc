@@ -1,6 +1,7 @@
 #include "serve/served_detector.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <chrono>
@@ -134,9 +135,12 @@ Result<std::shared_ptr<const ServedDetector>> ServedDetector::load(
   made->find_members();
   for (auto& [name, model] : spares) made->members_.push_back({name, std::move(model), 0});
   made->make_configurations(configurations);
-  const auto reasoner = detect::Reasoner::make(made->detector_);
-  made->explains_ = reasoner.has_value();
-  if (!reasoner) made->notes_.push_back("cannot be explained: " + reasoner.error().message);
+  {
+    const auto reasoner = detect::Reasoner::make(made->detector_);
+    made->explains_ = reasoner.has_value();
+    if (!reasoner) made->notes_.push_back("cannot be explained: " + reasoner.error().message);
+  }
+  ::malloc_trim(0);  // it can have been larger than the models
   made->metadata_ = made->metadata_of_its_own();
   if (const auto text = read_file(settings.path / "model_metadata.json", kMetadataMax)) {
     JsonReader json(*text);
