@@ -4,44 +4,15 @@
 
 #include <algorithm>
 #include <memory>
-#include <span>
 #include <utility>
+#include <vector>
 
 #include "base/text.h"
 #include "cmd/terminal.h"
-#include "detect/binding.h"
 #include "learn/probability.h"
 #include "model/calibration.h"
 
 namespace nidus::cmd {
-namespace {
-
-Result<LabelledRows> rows_for(const detect::Detector& detector, const Adaptation& wish, int& status) {
-  const detect::Manifest& manifest = detector.manifest();
-  const Width width = detector.model().is_wide() ? Width::wide : Width::single;
-  const auto captures = are_captures(wish.inputs);
-  if (!captures) return captures.error();
-  if (*captures) {
-    if (!manifest.meter)
-      return Error{Errc::unsupported, fmt::format("detector {} can judge tables only", manifest.name)};
-    detect::PipelineOptions options;
-    options.threads = wish.threads;
-    options.meter = *manifest.meter;
-    return rows_of_captures(wish.inputs, wish.labels, options, manifest.schema, status, width);
-  }
-  const auto tables = read_tables(wish.inputs);
-  if (!tables) return tables.error();
-  if (!wish.any_profile) {
-    if (auto same = detect::check_profile(tables->table, manifest.meter_description); !same)
-      return std::move(same).error();
-  }
-  auto rows = labels_of_table(*tables, wish.labels, Part::held_out);
-  if (!rows) return std::move(rows).error();
-  if (auto done = take_values(*tables, manifest.schema, *rows, width); !done) return std::move(done).error();
-  return rows;
-}
-
-}  // namespace
 
 Result<detect::Detector> adapted(const detect::Detector& detector, const Adaptation& wish, int& status) {
   const model::Model& model = detector.model();
@@ -51,11 +22,9 @@ Result<detect::Detector> adapted(const detect::Detector& detector, const Adaptat
                              "with labelled rows of a site",
                              detector.manifest().name, detector.manifest().labels.size())};
   }
-  const auto rows = rows_for(detector, wish, status);
+  const auto rows = rows_for(detector, wish.inputs, wish.labels, {wish.any_profile, wish.threads, 0}, status);
   if (!rows) return Error(rows.error()).within("--labelled");
-  const auto scores = model.is_wide()
-                          ? model::all_scores(model, std::span<const double>(rows->wide_values), rows->rows())
-                          : model::all_scores(model, std::span<const float>(rows->values), rows->rows());
+  const std::vector<double> scores = scores_of(detector, *rows);
   const auto labels = classes_of(*rows, true);
   std::vector<std::uint8_t> positive;
   for (const auto code : labels.codes) positive.push_back(code != 0 ? 1 : 0);

@@ -13,13 +13,11 @@
 #include "cmd/arguments.h"
 #include "cmd/exit_status.h"
 #include "cmd/load_detector.h"
-#include "cmd/metering.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 #include "cmd_learn/explanations.h"
 #include "cmd_learn/labelled_rows.h"
 #include "cmd_learn/openings.h"
-#include "detect/binding.h"
 #include "detect/detector.h"
 #include "learn/comparison.h"
 #include "learn/evaluation.h"
@@ -87,38 +85,9 @@ struct EvaluateArguments {
         "the groups of\n--group or of the label file whole, else single rows. docs/evaluation.md explains "
         "every figure.");
   }
-};
 
-Result<LabelledRows> read_rows(const EvaluateArguments& given, const std::vector<std::string>& inputs,
-                               const detect::Detector& detector, int& status) {
-  const detect::Manifest& manifest = detector.manifest();
-  const Width width = detector.model().is_wide() ? Width::wide : Width::single;
-  const auto captures = are_captures(inputs);
-  if (!captures) return captures.error();
-  if (*captures) {
-    if (!manifest.meter) {
-      return Error{Errc::unsupported, fmt::format("detector {} can judge tables only", manifest.name)};
-    }
-    detect::PipelineOptions options;
-    options.threads = given.threads;
-    options.meter = *manifest.meter;
-    if (given.early != 0) options.meter.partial_after_packets = static_cast<std::uint32_t>(given.early);
-    return rows_of_captures(inputs, given.labels, options, manifest.schema, status, width);
-  }
-  if (given.early != 0) {
-    return Error{Errc::invalid, "--early is for captures: the flows of a table have been cut already"};
-  }
-  const auto tables = read_tables(inputs);
-  if (!tables) return tables.error();
-  if (!given.any_profile) {
-    if (auto same = detect::check_profile(tables->table, manifest.meter_description); !same)
-      return std::move(same).error();
-  }
-  auto rows = labels_of_table(*tables, given.labels, Part::held_out);
-  if (!rows) return std::move(rows).error();
-  if (auto done = take_values(*tables, manifest.schema, *rows, width); !done) return std::move(done).error();
-  return rows;
-}
+  DetectorRows how() const { return {any_profile, threads, early}; }
+};
 
 // The classes of the truth: the detector's labels, and behind them those it has never heard of, which it
 // gives score 0.
@@ -182,12 +151,9 @@ Result<Judged> judge(const EvaluateArguments& given, const std::string& folder,
   auto detector = load_detector(folder);
   if (!detector) return std::move(detector).error();
   if (given.threshold) detector = detector->with_threshold(*given.threshold);
-  auto rows = read_rows(given, inputs, *detector, status);
+  auto rows = rows_for(*detector, inputs, given.labels, given.how(), status);
   if (!rows) return std::move(rows).error();
-  std::vector<double> scores =
-      detector->model().is_wide()
-          ? model::all_scores(detector->model(), std::span<const double>(rows->wide_values), rows->rows())
-          : model::all_scores(detector->model(), std::span<const float>(rows->values), rows->rows());
+  std::vector<double> scores = scores_of(*detector, *rows);
   if (const auto none =
           std::count_if(scores.begin(), scores.end(), [](double score) { return score != score; });
       none != 0) {
@@ -257,7 +223,7 @@ Result<learn::LeakReport> search_leaks(const EvaluateArguments& given, const Jud
   LabelledRows learnt;
   std::vector<std::uint32_t> learnt_codes;
   if (!given.learnt_from.empty()) {
-    auto read = read_rows(given, given.learnt_from, judged.detector, status);
+    auto read = rows_for(judged.detector, given.learnt_from, given.labels, given.how(), status);
     if (!read) return std::move(read).error().within("--learnt-from");
     learnt = std::move(*read);
     learnt_codes = truth_of(learnt, manifest.labels).codes;

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "base/number.h"
@@ -19,6 +20,7 @@
 #include "data/table_reader.h"
 #include "detect/binding.h"
 #include "detect/label_rules.h"
+#include "model/model.h"
 
 namespace nidus::cmd {
 namespace {
@@ -454,6 +456,41 @@ Result<bool> are_captures(const std::vector<std::string>& inputs) {
     captures = is_capture;
   }
   return captures.value_or(false);
+}
+
+Result<LabelledRows> rows_for(const detect::Detector& detector, const std::vector<std::string>& inputs,
+                              const LabelArguments& labels, const DetectorRows& how, int& status) {
+  const detect::Manifest& manifest = detector.manifest();
+  const Width width = detector.model().is_wide() ? Width::wide : Width::single;
+  const auto captures = are_captures(inputs);
+  if (!captures) return captures.error();
+  if (*captures) {
+    if (!manifest.meter)
+      return Error{Errc::unsupported, fmt::format("detector {} can judge tables only", manifest.name)};
+    detect::PipelineOptions options;
+    options.threads = how.threads;
+    options.meter = *manifest.meter;
+    if (how.early != 0) options.meter.partial_after_packets = static_cast<std::uint32_t>(how.early);
+    return rows_of_captures(inputs, labels, options, manifest.schema, status, width);
+  }
+  if (how.early != 0)
+    return Error{Errc::invalid, "--early is for captures: the flows of a table have been cut already"};
+  const auto tables = read_tables(inputs);
+  if (!tables) return tables.error();
+  if (!how.any_profile) {
+    if (auto same = detect::check_profile(tables->table, manifest.meter_description); !same)
+      return std::move(same).error();
+  }
+  auto rows = labels_of_table(*tables, labels, Part::held_out);
+  if (!rows) return std::move(rows).error();
+  if (auto done = take_values(*tables, manifest.schema, *rows, width); !done) return std::move(done).error();
+  return rows;
+}
+
+std::vector<double> scores_of(const detect::Detector& detector, const LabelledRows& rows) {
+  const model::Model& model = detector.model();
+  return model.is_wide() ? model::all_scores(model, std::span<const double>(rows.wide_values), rows.rows())
+                         : model::all_scores(model, std::span<const float>(rows.values), rows.rows());
 }
 
 data::Labels classes_of(const LabelledRows& rows, bool binary) {

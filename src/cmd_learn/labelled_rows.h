@@ -9,6 +9,7 @@
 #include "cmd/arguments.h"
 #include "data/labels.h"
 #include "data/table.h"
+#include "detect/detector.h"
 #include "detect/pipeline.h"
 #include "detect/subject.h"
 #include "model/schema.h"
@@ -103,6 +104,20 @@ Result<void> take_values(const InputTables& inputs, const model::Schema& schema,
 // Whether all inputs are captures, or all tables. Errc::invalid if some are this and some that, or something
 // else.
 Result<bool> are_captures(const std::vector<std::string>& inputs);
+
+// Labelled captures or tables, as one detector sees them.
+struct DetectorRows {
+  bool any_profile = false;   // tables may have been metered in another way
+  std::uint64_t threads = 0;  // for captures
+  std::uint64_t early = 0;    // captures: flows after so many packets, 0 as the detector says
+};
+// In the numbers that its model wants; of tables the part that was held out, if one was. Errc::unsupported
+// for captures if the detector judges tables only, Errc::invalid for tables with `early`. `status` is that of
+// rows_of_captures().
+Result<LabelledRows> rows_for(const detect::Detector& detector, const std::vector<std::string>& inputs,
+                              const LabelArguments& labels, const DetectorRows& how, int& status);
+// What its model makes of rows_for() it: rows × outputs().
+std::vector<double> scores_of(const detect::Detector& detector, const LabelledRows& rows);
 
 // Class codes for rows: class 0 is "benign", then the others by name; with `binary` one class "attack".
 data::Labels classes_of(const LabelledRows& rows, bool binary);
