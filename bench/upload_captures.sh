@@ -3,7 +3,7 @@
 #
 #   bench/upload_captures.sh CAPTURE [--rounds N]
 #
-# The file is read once before. curl sends it over loopback; its time, and that of the service, are in the figure. The
+# The file is read once before. curl sends it over loopback; its time, and that of the service, are in the figure.
 # With PINNED=1 `nidus detect --threads 1`, the service and its child have processor 0, one thread each, and curl has
 # processor 1, as a client on another machine has one of its own; else all share what there is. The
 # second part sends a small capture a hundred times, one after the other: what the sandbox costs those who send little.

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <cstring>
@@ -32,11 +33,12 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 
 // A text in pieces.
 ByteSource pieces(const std::string& text, std::size_t size) {
-  return [&text, size, at = std::size_t{0}]() mutable -> Result<std::span<const std::byte>> {
-    const auto piece = bytes_of(text).subspan(at, std::min(size, text.size() - at));
-    at += piece.size();
-    return piece;
-  };
+  return {[&text, size, at = std::size_t{0}]() mutable -> Result<std::span<const std::byte>> {
+            const auto piece = bytes_of(text).subspan(at, std::min(size, text.size() - at));
+            at += piece.size();
+            return piece;
+          },
+          nullptr};
 }
 
 std::string gzip(const std::string& text) {
@@ -207,7 +209,7 @@ TEST_F(SandboxTest, AChildThatNeedsMoreMemoryOrTimeThanItMayHaveEnds) {
   const auto source = [&]() -> Result<std::span<const std::byte>> {
     return bytes_of(std::exchange(begun, true) ? packets : whole);
   };
-  const auto endless = meter(*sandbox, source);
+  const auto endless = meter(*sandbox, {source, nullptr});
   ASSERT_FALSE(endless.metered);
   EXPECT_EQ(endless.metered.error().code, Errc::exhausted);
   EXPECT_THAT(endless.metered.error().message, HasSubstr("processor time"));
@@ -240,6 +242,45 @@ TEST_F(SandboxTest, AChildThatLoopsLiesOrCrashesHarmsNobody) {
   EXPECT_FALSE(Sandbox::start(options));
 }
 
+TEST_F(SandboxTest, ASourceMayWriteByItself) {
+  auto sandbox = Sandbox::start(real());
+  ASSERT_TRUE(sandbox) << sandbox.error().message;
+  const std::string bytes = flood(20'000);
+  std::size_t at = 0, full = 0;
+  ByteSource source;
+  source.next = [&]() -> Result<std::span<const std::byte>> {
+    const auto piece = bytes_of(bytes).subspan(at, std::min<std::size_t>(1000, bytes.size() - at));
+    at += piece.size();
+    return piece;
+  };
+  source.move = [&](int pipe) -> Result<std::optional<std::size_t>> {
+    if (at >= bytes.size() - 5000) return std::optional<std::size_t>();
+    const ssize_t put = ::write(pipe, bytes.data() + at, bytes.size() - 5000 - at);
+    full += put < 0;
+    at += put > 0 ? static_cast<std::size_t>(put) : 0;
+    return std::optional<std::size_t>(put > 0 ? put : 0);
+  };
+  const Outcome outcome = meter(*sandbox, source);
+  ASSERT_TRUE(outcome.metered) << outcome.metered.error().message;
+  EXPECT_FALSE(outcome.metered->fault);
+  EXPECT_EQ(outcome.records.size(), 20'000u);
+  EXPECT_GT(full, 0u);
+
+  at = 0;
+  source.move = [&](int) -> Result<std::optional<std::size_t>> { return Error{Errc::io, "hung up"}; };
+  EXPECT_EQ(meter(*sandbox, source).metered.error().message, "hung up");
+  // A child that reads nothing is not waited for.
+  at = 0;
+  auto deaf = Sandbox::start(script("exec sleep 1000"));
+  ASSERT_TRUE(deaf) << deaf.error().message;
+  source.move = [&](int pipe) -> Result<std::optional<std::size_t>> {
+    static const std::string much(1 << 20, 'x');
+    const ssize_t put = ::write(pipe, much.data(), much.size());
+    return std::optional<std::size_t>(put > 0 ? put : 0);
+  };
+  EXPECT_EQ(meter(*deaf, source).metered.error().code, Errc::exhausted);
+}
+
 TEST_F(SandboxTest, WhoGivesUpIsHeard) {
   auto sandbox = Sandbox::start(real());
   ASSERT_TRUE(sandbox) << sandbox.error().message;
@@ -250,7 +291,7 @@ TEST_F(SandboxTest, WhoGivesUpIsHeard) {
     if (++calls > 3) return Error{Errc::io, "hung up"};
     return bytes_of(bytes).subspan(static_cast<std::size_t>(calls - 1) * 1000, 1000);
   };
-  EXPECT_EQ(meter(*sandbox, hung_up).metered.error().message, "hung up");
+  EXPECT_EQ(meter(*sandbox, {hung_up, nullptr}).metered.error().message, "hung up");
   // Nobody wants the records.
   const auto refused = sandbox->meter({}, 1, {}, pieces(bytes, 5000), [](auto) { return false; });
   EXPECT_EQ(refused.error().code, Errc::invalid);

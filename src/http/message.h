@@ -115,6 +115,13 @@ class BodyReader {
   // larger than its route allows or comes too slowly, Errc::io if the client hung up, Errc::corrupt if the
   // framing is broken. Who then answers nothing leaves it to the server: 413, 408 or 400.
   virtual Result<std::span<const std::byte>> read() = 0;
+  // Moves further bytes into `pipe`, which must not block, and looks at none of them: one copy instead of
+  // three where another process is to have them. How many; 0 if the pipe takes no more at present; nothing
+  // where the next bytes, or the end, are to be had from read() only (TLS, chunks, what came with the
+  // header). Waits and fails like read(), and Errc::io if nobody reads the pipe any more.
+  virtual Result<std::optional<std::size_t>> move([[maybe_unused]] int pipe) {
+    return std::optional<std::size_t>();
+  }
 };
 
 // The answer to a request piece by piece: begin(), write()…, end(). Or send() instead, in one. A handler that

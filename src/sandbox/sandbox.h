@@ -51,8 +51,14 @@ struct CaptureLimits {
   std::uint64_t inflated_ratio_max = 200;
 };
 
-// The next bytes; none at the end. They are used before the next call.
-using ByteSource = std::function<Result<std::span<const std::byte>>()>;
+// The bytes of a capture on their way.
+struct ByteSource {
+  // The next; none at the end. They are used before the next call.
+  std::function<Result<std::span<const std::byte>>()> next;
+  // Where the source can put them into a pipe, which does not block, by itself: how many it did, 0 if the
+  // pipe takes no more at present, nothing if next() is to be asked. May be null.
+  std::function<Result<std::optional<std::size_t>>(int pipe)> move;
+};
 
 struct CaptureProgress {
   std::uint64_t bytes_read = 0, frames = 0, flows = 0;

@@ -430,7 +430,8 @@ Result<void> Jobs::judge_whole(Job& job, const JobRecord& record) {
   };
   std::vector<char> piece(std::size_t{1} << 18);
   std::uint64_t at = 0, flows = 0;
-  const auto source = [&]() -> Result<std::span<const std::byte>> {
+  sandbox::ByteSource source;
+  source.next = [&]() -> Result<std::span<const std::byte>> {
     const auto got = job.capture->read_at(at, piece);
     if (!got) return got.error();
     at += *got;

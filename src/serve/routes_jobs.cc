@@ -59,7 +59,7 @@ void add_job(Application& app, const Request& request, BodyReader& reader, BodyW
   auto draft = app.jobs.draft();
   if (!draft) return exchange.refuse(internal::failure(app, draft.error(), request));
   for (const auto source = exchange.source();;) {
-    auto piece = source();
+    auto piece = source.next();
     if (!piece) {
       if (!exchange.body_failed()) exchange.refuse(piece.error());
       return;

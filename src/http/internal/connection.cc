@@ -43,17 +43,22 @@ Connection::~Connection() { CHECK(stage_ == Stage::closed); }
 void Connection::open() {
   self_ = shared_from_this();
   loop_.enter(*this);
-  socket_.emplace(loop_.io().get_executor());
-  error_code error;
-  socket_->assign(asio::ip::tcp::v4(), line_.descriptor, error);  // the family is of no account any more
-  if (error) {
-    ::close(line_.descriptor);
-    return close();
-  }
+  if (!watch()) return close();
   line_.set_capacity(kFirstCapacity);
   enter(Stage::handshake);
   set_deadline(stage_since_ + shared_.options.header_time);
   advance();
+}
+
+// The loop takes the socket. False, and the socket is closed, if it cannot.
+bool Connection::watch() {
+  socket_.emplace(loop_.io().get_executor());
+  error_code error;
+  socket_->assign(asio::ip::tcp::v4(), line_.descriptor, error);  // the family is of no account any more
+  if (!error) return true;
+  ::close(line_.descriptor);
+  socket_.reset();
+  return false;
 }
 
 void Connection::enter(Stage stage) {
@@ -162,7 +167,7 @@ bool Connection::step_header() {
   if (line_.half_closed) return refuse_unreadable({400, "The header is cut short."});
   set_deadline(line_.request.arrived + shared_.options.header_time);
   if (reading_) return false;
-  make_room();
+  line_.make_room();
   read_more();
   return false;
 }
@@ -250,6 +255,10 @@ bool Connection::board() {
 
 void Connection::begin_streaming() {
   stage_ = Stage::streaming;
+  // Else each packet would wake the loop, too.
+  error_code error;
+  socket_->release(error);
+  socket_.reset();
   shared_.streams.run([self = shared_from_this()] {
     const Remains remains = run_stream_handler(self->line_);
     asio::post(self->loop_.io(), [self, remains] { self->end_streaming(remains); });
@@ -260,6 +269,7 @@ void Connection::end_streaming(Remains remains) {
   shared_.requests_in_flight.fetch_sub(1, std::memory_order_relaxed);
   counted_ = false;
   served_ = true;
+  if (!watch()) return close();
   switch (remains) {
     case Remains::nothing:
       next_request();
@@ -300,7 +310,7 @@ bool Connection::step_discarding() {
   }
   set_deadline(too_slow_at());
   if (reading_) return false;
-  make_room();
+  line_.make_room();
   read_more();
   return false;
 }
@@ -395,15 +405,6 @@ void Connection::next_request() {
   line_.input.forget_kept();
   in_request_ = false;
   stage_ = Stage::header;
-}
-
-// For what nobody keeps, or a header: the reader limits how much that can be.
-void Connection::make_room() {
-  InputBuffer& input = line_.input;
-  if (input.room().empty()) input.close_gap();
-  if (!input.room().empty()) return;
-  const bool at_front = 2 * input.all().size() > input.capacity();
-  line_.set_capacity(at_front ? 2 * input.capacity() : input.capacity());
 }
 
 // False if all bodies together hold too much. Grows with what has come, not with what was announced.

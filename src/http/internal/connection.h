@@ -104,8 +104,8 @@ class Connection final : public Responder::Impl,
   template <class Wait>
   void wait_for_socket(Wait what);
   bool make_room_for_body();
-  void make_room();
   void enter(Stage stage);
+  bool watch();
   void set_deadline(Clock::time_point time);
   Clock::time_point too_slow_at() const;
   void linger();

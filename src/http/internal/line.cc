@@ -81,6 +81,13 @@ bool Line::can_skip_body() const {
   return !reader.is_chunked() && reader.body_bytes_left() <= kSkippedBytesMax && !waits_for_continue();
 }
 
+void Line::make_room() {
+  if (input.room().empty()) input.close_gap();
+  if (!input.room().empty()) return;
+  const bool at_front = 2 * input.all().size() > input.capacity();
+  set_capacity(at_front ? 2 * input.capacity() : input.capacity());
+}
+
 void Line::set_capacity(std::size_t capacity) {
   input.set_capacity(capacity, [this](const char* from, const char* to, std::size_t size) {
     const auto follow = [&](std::string_view& view) {

@@ -57,6 +57,8 @@ struct Line {
   // So that the next request can be found behind the body of this one.
   bool can_skip_body() const;
 
+  // For what nobody keeps, or a header: the reader limits how much that can be.
+  void make_room();
   // Changes the capacity of the input; views of `request` follow.
   void set_capacity(std::size_t capacity);
 

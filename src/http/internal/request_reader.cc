@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "base/check.h"
 #include "base/text.h"
 #include "http/internal/target.h"
 
@@ -340,6 +341,12 @@ bool RequestReader::body_is_done() const { return impl_->body_done; }
 bool RequestReader::is_chunked() const { return impl_->chunked; }
 std::uint64_t RequestReader::body_bytes_left() const { return impl_->left; }
 const ReaderFault& RequestReader::fault() const { return impl_->fault; }
+
+void RequestReader::pass_body(std::uint64_t count) {
+  CHECK(!impl_->chunked && count <= impl_->left);
+  impl_->left -= count;
+  impl_->body_done = impl_->left == 0;
+}
 
 RequestReader::Body RequestReader::read_body(std::string_view& bytes, std::string_view& piece) {
   piece = {};

@@ -57,6 +57,8 @@ class RequestReader {
   // empty. Body::more: what is left in `bytes`, which may be some bytes of framing, is not enough.
   // Body::done: there is no more.
   Body read_body(std::string_view& bytes, std::string_view& piece);
+  // Of a body of known length, somebody else has taken the next `count` bytes, no more than are left.
+  void pass_body(std::uint64_t count);
 
   const ReaderFault& fault() const;
 

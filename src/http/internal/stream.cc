@@ -1,5 +1,7 @@
 #include <poll.h>
+#include <sys/socket.h>
 
+#include <algorithm>
 #include <charconv>
 #include <exception>
 
@@ -14,6 +16,14 @@ using std::chrono::milliseconds;
 
 // For handlers that read much: fewer calls of the system. A client's buffers hold as much again.
 constexpr std::size_t kCapacity = 128 << 10;
+
+// Of a body, what one call of the system may move: no pipe holds more.
+constexpr std::uint64_t kMovedMax = 16 << 20;
+// Who moves a body is woken when so much of it has come, or after so long: each packet by itself would cost
+// more than its bytes do.
+constexpr int kMovedTogether = 1 << 20;
+constexpr milliseconds kTogetherTime{100};
+constexpr milliseconds kWaitMax = std::chrono::hours(1);
 
 // One direction of a line: how long we have waited for the client in all, and what that has brought.
 struct Pace {
@@ -49,6 +59,37 @@ class StreamExchange final : public BodyReader, public BodyWriter {
       }
       if (line_.waits_for_continue() && !line_.tell_to_continue()) return lost();
       if (auto filled = fill(); !filled) return std::move(filled).error();
+    }
+  }
+
+  Result<std::optional<std::size_t>> move(int pipe) override {
+    const bool passes = fault_.status == 0 && !line_.transport.is_encrypted() && !line_.reader.is_chunked() &&
+                        !line_.reader.body_is_done() && line_.input.unseen().empty() &&
+                        !line_.waits_for_continue() && !line_.half_closed;
+    if (!passes) return std::optional<std::size_t>();
+    for (bool patient = true;; patient = false) {
+      const auto left = std::min<std::uint64_t>(line_.reader.body_bytes_left(), kMovedMax);
+      const Transport::Outcome outcome = line_.transport.move(pipe, static_cast<std::size_t>(left));
+      switch (outcome.status) {
+        case Transport::Status::done:
+          line_.reader.pass_body(outcome.bytes);
+          line_.body_bytes += outcome.bytes;
+          reading_.bytes += outcome.bytes;
+          return std::optional(outcome.bytes);
+        case Transport::Status::wants_read:
+        case Transport::Status::wants_write:
+          break;
+        case Transport::Status::end:
+          line_.half_closed = true;
+          return cut_short();
+        case Transport::Status::lost:
+          return lost();
+      }
+      // Where much waits, it is the pipe that is full. Else it may be either, but by the time that much has
+      // come the reader of the pipe is far on: to be told of each page that it has read costs more.
+      wake_at(patient && left > kMovedTogether ? kMovedTogether : 1);
+      if (is_ready(POLLIN)) return std::optional<std::size_t>(0);
+      if (!wait(POLLIN, reading_, wakes_at_ > 1 ? kTogetherTime : kWaitMax)) return too_slow();
     }
   }
 
@@ -108,6 +149,7 @@ class StreamExchange final : public BodyReader, public BodyWriter {
 
   // After the handler: answers what it left unanswered.
   Remains finish() {
+    wake_at(1);
     if (!begun_ && !broken_) {
       if (fault_.status != 0) {
         send(problem(fault_.status, read_error_.message, line_.request.id));
@@ -139,7 +181,26 @@ class StreamExchange final : public BodyReader, public BodyWriter {
   // The client will send no more, but may wait for an answer.
   Error cut_short() { return fail(400, {Errc::io, "the body is cut short"}); }
 
+  Error too_slow() {
+    line_.shared.timed_out.fetch_add(1, std::memory_order_relaxed);
+    return fail(408, {Errc::exhausted, "the body came too slowly"});
+  }
+
+  bool is_ready(short events) const {
+    pollfd one{line_.descriptor, events, 0};
+    return ::poll(&one, 1, 0) > 0;
+  }
+
+  // How many bytes make the socket readable.
+  void wake_at(int bytes) {
+    if (bytes == wakes_at_) return;
+    wakes_at_ = bytes;
+    // Where it cannot be said, one is enough.
+    (void)::setsockopt(line_.descriptor, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
+  }
+
   Result<void> fill() {
+    wake_at(1);
     if (line_.half_closed) return cut_short();
     if (line_.input.room().empty()) line_.input.close_gap();
     if (line_.input.room().empty()) return fail(400, {Errc::corrupt, "the chunks of the body are broken"});
@@ -162,10 +223,7 @@ class StreamExchange final : public BodyReader, public BodyWriter {
         case Transport::Status::lost:
           return lost();
       }
-      if (!wait(events, reading_)) {
-        line_.shared.timed_out.fetch_add(1, std::memory_order_relaxed);
-        return fail(408, {Errc::exhausted, "the body came too slowly"});
-      }
+      if (!wait(events, reading_)) return too_slow();
     }
   }
 
@@ -209,11 +267,11 @@ class StreamExchange final : public BodyReader, public BodyWriter {
   }
 
   // False if the client is too slow: what it took of our time is more than what its bytes were worth.
-  bool wait(short events, Pace& pace) const {
+  bool wait(short events, Pace& pace, milliseconds longest = kWaitMax) const {
     const Clock::duration allowed = line_.shared.time_allowed(pace.bytes);
     if (pace.waited >= allowed) return false;
-    const auto most = std::chrono::ceil<milliseconds>(
-        std::min<Clock::duration>(allowed - pace.waited, std::chrono::hours(1)));
+    const auto most =
+        std::chrono::ceil<milliseconds>(std::min<Clock::duration>(allowed - pace.waited, longest));
     pollfd one{line_.descriptor, events, 0};
     const Clock::time_point before = Clock::now();
     ::poll(&one, 1, static_cast<int>(most.count()));
@@ -226,6 +284,7 @@ class StreamExchange final : public BodyReader, public BodyWriter {
   ReaderFault fault_{0, {}};  // of the body; status 0: none
   Error read_error_;
   Pace reading_, writing_;
+  int wakes_at_ = 1;
   bool begun_ = false;   // of the answer
   bool ended_ = false;   // the answer was sent whole
   bool broken_ = false;  // no more can be sent

@@ -1,5 +1,6 @@
 #include "http/internal/transport.h"
 
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
@@ -90,6 +91,17 @@ Transport::Outcome Transport::read(std::span<char> into) {
     taken += static_cast<std::size_t>(count);
   }
   return {Status::done, taken};
+}
+
+Transport::Outcome Transport::move(int pipe, std::size_t count) {
+  CHECK(ssl_ == nullptr && count > 0);
+  ssize_t moved = 0;
+  do moved = ::splice(socket_, nullptr, pipe, nullptr, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  while (moved < 0 && errno == EINTR);
+  if (moved > 0) return {Status::done, static_cast<std::size_t>(moved)};
+  if (moved == 0) return {Status::end, 0};
+  // EPIPE: nobody reads the pipe, which is no fault of the connection.
+  return {errno == EAGAIN || errno == EPIPE ? Status::wants_read : Status::lost, 0};
 }
 
 Transport::Outcome Transport::write(std::span<const std::string_view> pieces) {

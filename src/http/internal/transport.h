@@ -39,6 +39,9 @@ class Transport {
   std::string certificate_name() const;
 
   Outcome read(std::span<char> into);
+  // Moves up to `count` received bytes of a plain connection into a pipe that does not block. Whether it is
+  // the pipe that takes no more is not known: Status::wants_read then, too.
+  Outcome move(int pipe, std::size_t count);
   // Writes what it can of the pieces, in order.
   Outcome write(std::span<const std::string_view> pieces);
   // Bytes were received that read() gives without asking the socket.

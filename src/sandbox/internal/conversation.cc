@@ -31,13 +31,34 @@ bool Conversation::write(std::span<const std::byte> bytes) {
       continue;
     }
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0 && errno != EAGAIN) return false;  // it is gone
-    offering_ = true;
-    pollfd waiting{process_.input(), POLLOUT, 0};
-    ::poll(&waiting, 1, kTickMilliseconds);
-    offering_ = false;
+    if (put < 0 && errno != EAGAIN) return false;
+    if (!wait_to_write()) return false;
   }
   return true;
+}
+
+Result<bool> Conversation::write_from(
+    const std::function<Result<std::optional<std::size_t>>(int pipe)>& move) {
+  for (;;) {
+    if (over_ || stopped()) return false;
+    const auto moved = move(process_.input());
+    if (!moved) return moved.error();
+    if (!*moved) return true;
+    if (**moved > 0) {
+      accepted_ = Clock::now().time_since_epoch().count();
+    } else if (!wait_to_write()) {
+      return false;
+    }
+  }
+}
+
+// For a while. False if the child is gone.
+bool Conversation::wait_to_write() {
+  offering_ = true;
+  pollfd waiting{process_.input(), POLLOUT, 0};
+  ::poll(&waiting, 1, kTickMilliseconds);
+  offering_ = false;
+  return (waiting.revents & POLLERR) == 0;
 }
 
 bool Conversation::say(Tag tag, std::span<const std::byte> bytes) {

@@ -27,6 +27,8 @@ class Conversation {
 
   // Waits while the child is busy. False if it takes no more: next() knows why.
   bool write(std::span<const std::byte> bytes);
+  // The same for bytes that the source writes itself, until it has no more of that kind.
+  Result<bool> write_from(const std::function<Result<std::optional<std::size_t>>(int pipe)>& move);
   bool say(Tag tag, std::span<const std::byte> bytes);
   bool say(Tag tag, std::string_view text);
   void end_input();
@@ -47,6 +49,7 @@ class Conversation {
  private:
   using Clock = std::chrono::steady_clock;
 
+  bool wait_to_write();
   Result<void> read(std::span<std::byte> into);
   bool stopped() const { return killed_ || (stop_ != nullptr && stop_->load(std::memory_order_relaxed)); }
   Error why_it_ended();

@@ -74,14 +74,15 @@ Result<Metered> meter_capture(Conversation& child, const Job& job, const ByteSou
   std::optional<Error> failed;
   bool takes = child.say(Tag::job, std::as_bytes(std::span(&job, 1)));
   while (takes) {
-    auto piece = source();
-    if (!piece) {
-      failed = std::move(piece).error();
+    auto piece = source.next();
+    if (piece && piece->empty()) break;
+    auto taken = piece ? Result<bool>(child.write(*piece)) : std::move(piece).error();
+    if (taken && *taken && source.move) taken = child.write_from(source.move);
+    takes = taken && *taken;
+    if (!taken) {
+      failed = std::move(taken).error();
       child.kill();
-      break;
     }
-    if (piece->empty()) break;
-    takes = child.write(*piece);
   }
   child.end_input();
   listener.join();

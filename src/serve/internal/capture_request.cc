@@ -53,6 +53,7 @@ bool CaptureRequest::open(bool packets) {
     body_ = form_capture(std::move(source), std::string(request_.header("content-type")));
   } else {
     body_ = raw_capture(std::move(source));
+    moves_ = true;
   }
   auto first = body_->next();
   if (!first) {
@@ -68,12 +69,20 @@ bool CaptureRequest::open(bool packets) {
 }
 
 sandbox::ByteSource CaptureRequest::source() {
-  return [this]() -> Result<std::span<const std::byte>> {
+  sandbox::ByteSource source;
+  source.next = [this]() -> Result<std::span<const std::byte>> {
     if (first_) return *std::exchange(first_, std::nullopt);
     auto piece = body_->next();
     read_to_end_ = piece && piece->empty();
     return piece;
   };
+  if (!moves_) return source;
+  source.move = [this](int pipe) {
+    auto moved = reader_.move(pipe);
+    body_failed_ = body_failed_ || !moved;
+    return moved;
+  };
+  return source;
 }
 
 std::optional<sandbox::Metered> CaptureRequest::judge(const ServedDetector& detector,

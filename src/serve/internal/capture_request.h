@@ -52,6 +52,7 @@ class CaptureRequest {
   http::BodyWriter& writer_;
   std::unique_ptr<CaptureBody> body_;
   std::optional<std::span<const std::byte>> first_;
+  bool moves_ = false;  // the body is the capture, and need not be looked at here
   bool body_failed_ = false;
   std::atomic<bool> read_to_end_ = false;
 };
