@@ -100,6 +100,25 @@ TEST_F(RestartTest, WhatWasUploadedAndActivatedServesAgain) {
   EXPECT_EQ(served("pair")->active->version(), first);
 }
 
+TEST_F(RestartTest, WhatWasUploadedCanBeRemoved) {
+  upload("other", 0.5f);
+  const auto judging = served("other");
+  const auto at = judging->active->path();
+  ASSERT_TRUE(std::filesystem::exists(at));
+  ASSERT_TRUE(detectors->remove("other"));
+  EXPECT_EQ(served("other"), nullptr);
+  EXPECT_FALSE(std::filesystem::exists(at));
+  EXPECT_GT(judging->active->inputs(), 0u);  // whoever judges by it goes on
+  EXPECT_EQ(detectors->remove("other").error().code, Errc::not_found);
+  EXPECT_EQ(detectors->remove("pair").error().code, Errc::invalid);
+  start();
+  EXPECT_EQ(served("other"), nullptr);
+  EXPECT_NE(served("pair"), nullptr);
+  // A name that is free again may be used for something else.
+  upload("other", 0.75f);
+  EXPECT_NE(served("other"), nullptr);
+}
+
 TEST_F(RestartTest, ReadingSettingsAgainKeepsWhatWasUploaded) {
   const std::string other = upload("other", 0.5f);
   ASSERT_TRUE(detectors->reload(settings));

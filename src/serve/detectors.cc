@@ -418,6 +418,22 @@ Result<std::string> Detectors::add(const DetectorSettings& settings) {
   return version->version();
 }
 
+Result<void> Detectors::remove(const std::string& name) {
+  const std::lock_guard lock(changing_);
+  const auto served = state()->find(name);
+  if (!served) return Error{Errc::not_found, fmt::format("no detector '{}': {}", name, names_in(*state()))};
+  if (served->listed) {
+    return Error{
+        Errc::invalid,
+        fmt::format("'{}' is in the settings, and only what was uploaded can be removed here", name)};
+  }
+  auto all = state()->all;
+  std::erase(all, served);
+  if (auto done = decide(std::move(all)); !done) return done;
+  tell(name, "removed", served->active->version());
+  return {};
+}
+
 Result<void> Detectors::change(const std::string& name, const Change& how) {
   const auto before = state();
   const auto served = before->find(name);

@@ -93,6 +93,9 @@ class Detectors {
 
   // Loads a further version under a name, or a new name, without making it active. Answers the version.
   Result<std::string> add(const DetectorSettings& settings);
+  // Lets go of a detector that was uploaded, with its versions and their files. Errc::invalid for one that
+  // the settings list.
+  Result<void> remove(const std::string& name);
   // Errc::not_found names the detector or version that is not there.
   Result<void> activate(const std::string& name, const std::string& version);
   Result<void> roll_back(const std::string& name);

@@ -231,6 +231,10 @@ class OpenapiTest : public ServiceTest {
     const std::string status = std::to_string(answer.status);
     ASSERT_TRUE(responses.contains(status)) << what << " answers " << status << ": " << answer.body;
     const Json& response = schemas.resolved(responses[status]);
+    if (!response.contains("content")) {
+      EXPECT_EQ(answer.body, "") << what;
+      return;
+    }
     std::string type = answer.headers.at("content-type");
     type = type.substr(0, type.find(';'));
     ASSERT_TRUE(response["content"].contains(type)) << what << " " << status << " " << type;
@@ -295,6 +299,14 @@ TEST_F(OpenapiTest, WhatItShowsByExampleIsAnsweredAsItSays) {
         // Rolling back needs a version to go back to.
         if (path.ends_with("/rollback")) {
           ASSERT_EQ(post("/api/v1/detectors/pair/activate", "{\"version\":\"" + other + "\"}").status, 200);
+        }
+        // What the settings list cannot be removed; what an upload above made can.
+        if (what == "DELETE /api/v1/detectors/{name}") {
+          const auto listed = ask("DELETE", filled(path));
+          problem(listed, 409);
+          expect_described(operation, listed, what);
+          fits(ask("DELETE", "/api/v1/detectors/lab"), "");
+          continue;
         }
         fits(ask(upper(method), filled(path)), "");
         continue;

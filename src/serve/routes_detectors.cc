@@ -104,6 +104,17 @@ Result<void> record(Application& app, const Request& request, const std::string&
 
 using Deed = std::function<Result<void>(const std::string& name, const Wish& wish)>;
 
+void log_change(Application& app, const Request& request, const char* what, const std::string& name,
+                const std::string& version, bool done) {
+  app.log().info("detector_change", {{"id", request.id},
+                                     {"detector", std::string_view(name)},
+                                     {"what", what},
+                                     {"version", std::string_view(version)},
+                                     {"caller", std::string_view(request.caller.name)},
+                                     {"address", request.peer.address_text()},
+                                     {"done", done}});
+}
+
 http::Route changing(Application& app, Method method, const char* what, Deed deed) {
   http::Route route;
   route.method = method;
@@ -118,13 +129,7 @@ http::Route changing(Application& app, Method method, const char* what, Deed dee
         if (!wish) return writer.send(internal::failure(app, wish.error(), request));
         const std::string name(request.parameter("name"));
         const auto done = deed(name, *wish);
-        app.log().info("detector_change", {{"id", request.id},
-                                           {"detector", std::string_view(name)},
-                                           {"what", what},
-                                           {"version", std::string_view(wish->version)},
-                                           {"caller", std::string_view(request.caller.name)},
-                                           {"address", request.peer.address_text()},
-                                           {"done", done.has_value()}});
+        log_change(app, request, what, name, wish->version, done.has_value());
         if (!done) {
           auto error = done.error();
           // A detector that cannot be read is not the client's mistake, nor ours: it conflicts with the wish.
@@ -136,6 +141,30 @@ http::Route changing(Application& app, Method method, const char* what, Deed dee
           return writer.send(internal::store_failure(app, written.error(), request));
         writer.send(shown(app, request));
       });
+  return route;
+}
+
+http::Route removal(Application& app) {
+  http::Route route;
+  route.method = Method::remove;
+  route.pattern = "/api/v1/detectors/{name}";
+  route.scopes = kAdmin;
+  route.cost = 10;
+  route.handler = http::StreamHandler([&app](const Request& request, BodyReader&, BodyWriter& writer) {
+    const std::string name(request.parameter("name"));
+    const auto done = app.detectors.remove(name);
+    log_change(app, request, "remove", name, "", done.has_value());
+    if (!done && done.error().code == Errc::invalid)
+      return writer.send(http::problem(409, done.error().message, request.id));
+    if (!done) return writer.send(internal::failure(app, done.error(), request));
+    if (app.store()) {
+      auto written = app.store()->write({internal::audit_entry(request, "detector.remove", name)});
+      if (!written) return writer.send(internal::store_failure(app, written.error(), request));
+    }
+    Response response;
+    response.status = 204;
+    writer.send(std::move(response));
+  });
   return route;
 }
 
@@ -164,6 +193,7 @@ std::vector<http::Route> routes_of_detectors(Application& app) {
       [&app](const Request& request, Responder responder) { responder.send(shown(app, request)); });
   routes.push_back(route);
 
+  routes.push_back(removal(app));
   Detectors& detectors = app.detectors;
   routes.push_back(changing(app, Method::post, "activate", [&](const std::string& name, const Wish& wish) {
     return detectors.activate(name, wish.version);
