@@ -36,6 +36,8 @@ struct Route {
   // What a body may be, as content types in lower case; "multipart/*" takes all of a kind. Another is 415; a
   // request that does not say, or has no body, passes. Empty: anything.
   std::vector<std::string> content_types;
+  // Whether the handler finds out by itself that a body is packed. Else one with a Content-Encoding is 415.
+  bool unpacks = false;
   std::variant<Handler, StreamHandler> handler;
   // The caller's, for the guard: which scopes are needed, and what a request costs.
   std::uint32_t scopes = 0;

@@ -129,6 +129,10 @@ TEST_F(ServerTest, ContentTypesAreChecked) {
   const TestAnswer wrong = one.ask(post("/json", "{}", "Content-Type: text/csv\r\n"));
   EXPECT_EQ(wrong.status, 415);
   EXPECT_THAT(wrong.body, HasSubstr("application/json, multipart/*"));
+  const TestAnswer packed = one.ask(post("/json", "{}", "Content-Encoding: gzip\r\n"));
+  EXPECT_EQ(packed.status, 415);
+  EXPECT_EQ(packed.headers.at("accept-encoding"), "identity");
+  EXPECT_EQ(one.ask(post("/json", "{}", "Content-Encoding: Identity\r\n")).status, 200);
   EXPECT_EQ(one.ask(get("/hello")).body, "hello");
 }
 

@@ -271,6 +271,7 @@ http::Route capture_route(
   // Base64 and what stands around it.
   out.body_bytes_max = json ? upload / 3 * 4 + upload / 4 + (1u << 20) : upload + (1u << 16);
   out.content_types = internal::capture_content_types(json);
+  out.unpacks = true;
   out.scopes = kUpload;
   out.cost = 20;
   out.handler = http::StreamHandler(

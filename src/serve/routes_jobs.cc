@@ -108,6 +108,7 @@ std::vector<http::Route> routes_of_jobs(Application& app) {
   http::Route add = job_route(http::Method::post, "/api/v1/jobs");
   add.body_bytes_max = app.settings()->limits.upload_mb * 1'000'000 + (1u << 16);
   add.content_types = internal::capture_content_types(false);
+  add.unpacks = true;
   add.cost = 20;
   add.handler = http::StreamHandler(
       [&app](const Request& request, BodyReader& in, BodyWriter& out) { add_job(app, request, in, out); });

@@ -186,6 +186,7 @@ std::vector<http::Route> routes_of_uploads(Application& app) {
   upload.method = http::Method::post;
   upload.pattern = "/api/v1/detectors";
   upload.body_bytes_max = app.settings()->limits.upload_mb * 1'000'000 + (1u << 16);
+  upload.unpacks = true;
   upload.content_types = {"multipart/form-data", "application/x-tar", "application/gzip",
                           "application/octet-stream"};
   upload.scopes = kUpload;

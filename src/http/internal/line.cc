@@ -1,5 +1,7 @@
 #include "http/internal/line.h"
 
+#include "base/text.h"
+
 namespace nidus::http::internal {
 namespace {
 
@@ -38,6 +40,12 @@ std::optional<Response> Line::objection(std::string_view allow) {
     std::string expected;
     for (const std::string& type : route->content_types) expected += (expected.empty() ? "" : ", ") + type;
     return problem(415, "The body has to be " + expected + ".", request.id);
+  }
+  const std::string_view encoding = request.header("content-encoding");
+  if (!route->unpacks && !encoding.empty() && !equal_ignoring_case(encoding, "identity")) {
+    Response response = problem(415, "The body has to come unpacked, without a Content-Encoding.", request.id);
+    response.headers.emplace_back("Accept-Encoding", "identity");  // RFC 9110, 15.5.16
+    return response;
   }
   if (request.content_length.value_or(0) > route->body_bytes_max) {
     return problem(413, "The body is larger than " + std::to_string(route->body_bytes_max) + " bytes.",
