@@ -200,4 +200,8 @@ void Responder::send(Response response) {
 
 bool Responder::gone() const { return impl_ == nullptr || impl_->gone(); }
 
+std::string_view Responder::request_id() const {
+  return impl_ == nullptr ? std::string_view() : impl_->request_id();
+}
+
 }  // namespace nidus::http

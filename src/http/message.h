@@ -101,6 +101,8 @@ class Responder {
   // The client hung up or the time for an answer is over: whatever it costs to answer is wasted. A client
   // that only says that it will send no more (half-closed) is not gone.
   bool gone() const;
+  // Of the request that is to be answered; lives until then.
+  std::string_view request_id() const;
 
  private:
   std::shared_ptr<Impl> impl_;

@@ -64,6 +64,7 @@ struct Recorder : Responder::Impl {
   virtual ~Recorder() = default;
   void answer(Response&& response) override { statuses.push_back(response.status); }
   bool gone() const override { return false; }
+  std::string_view request_id() const override { return "7"; }
   std::vector<int> statuses;
 };
 
@@ -73,6 +74,7 @@ TEST(MessageTest, AResponderAnswersExactlyOnce) {
   EXPECT_EQ(recorder->statuses, std::vector{201});
   {
     Responder first(recorder);
+    EXPECT_EQ(first.request_id(), "7");
     Responder second(std::move(first));
     EXPECT_TRUE(first.gone());  // NOLINT(bugprone-use-after-move): what a moved one says
     EXPECT_FALSE(second.gone());

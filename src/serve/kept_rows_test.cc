@@ -77,7 +77,8 @@ TEST_F(KeptRowsTest, WithoutTheSettingNoneIsKept) {
 TEST_F(KeptRowsTest, WhatCannotBeKeptIsNotTold) {
   settings.store.free_mb = 10'000'000;  // no disk has that much
   start_all();
-  problem(post("/predict", kAttack), 507);
+  const auto answer = post("/predict", kAttack);
+  EXPECT_EQ(problem(answer, 507)["request_id"], answer.headers.at("x-request-id"));
   problem(post("/predict/batch", kThree), 507);
   problem(post("/api/v1/predict", kThree), 507);
   EXPECT_EQ(json(post("/predict", kBenign))["prediction"], 0);  // there is nothing to be kept of it

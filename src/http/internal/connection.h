@@ -52,6 +52,7 @@ class Connection final : public Responder::Impl,
   // Any thread.
   void answer(Response&& response) override;
   bool gone() const override { return gone_.load(std::memory_order_relaxed); }
+  std::string_view request_id() const override { return line_.request.id; }
 
   // The loop's.
   void deliver(Response&& response);

@@ -4,12 +4,13 @@
 
 namespace nidus::http {
 
-// Where answers go. Both may be called from any thread.
+// Where answers go. All may be called from any thread.
 class Responder::Impl {
  public:
   // Called once for each Responder.
   virtual void answer(Response&& response) = 0;
   virtual bool gone() const = 0;
+  virtual std::string_view request_id() const = 0;
 
  protected:
   ~Impl() = default;

@@ -6,6 +6,7 @@
 
 #include "serve/internal/kept_verdicts.h"
 #include "serve/internal/row_batch.h"
+#include "serve/internal/store_answers.h"
 
 namespace nidus::serve::internal {
 namespace {
@@ -91,11 +92,9 @@ void judge_batch(Application& app) {
   changes.emplace_back(std::move(keep));
   // A function of the standard library can be copied, a responder cannot.
   auto waiting = std::make_shared<std::vector<HeldAnswer>>(std::move(held));
-  app.store()->write(std::move(changes), [waiting](const Result<store::Store::Numbers>& written) {
+  app.store()->write(std::move(changes), [&app, waiting](const Result<store::Store::Numbers>& written) {
     for (auto& one : *waiting) {
-      if (!written)
-        one.response = http::problem(written.error().code == Errc::exhausted ? 507 : 503,
-                                     "The verdict could not be kept", {});
+      if (!written) one.response = not_kept(app, written.error(), one.responder.request_id());
       one.responder.send(std::move(one.response));
     }
   });

@@ -29,12 +29,16 @@ http::Response store_failure(Application& app, const Error& error, const http::R
     case Errc::exhausted:
       break;
   }
-  app.log().error("store_failed", {{"id", request.id}, {"error", std::string_view(error.message)}});
+  return not_kept(app, error, request.id);
+}
+
+http::Response not_kept(Application& app, const Error& error, std::string_view request_id) {
+  app.log().error("store_failed", {{"id", request_id}, {"error", std::string_view(error.message)}});
   auto response =
       http::problem(error.code == Errc::exhausted ? 507 : 503,
                     error.code == Errc::exhausted ? "The store has no room, or the question asks for too much"
                                                   : "The store cannot be used; the log says why",
-                    request.id);
+                    request_id);
   response.headers.emplace_back("Retry-After", "5");
   return response;
 }

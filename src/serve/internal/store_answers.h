@@ -24,6 +24,8 @@ store::AuditEntry audit_entry(const http::Request& request, std::string action, 
 
 // What went wrong in the store, without its own words, which name files of this machine.
 http::Response store_failure(Application& app, const Error& error, const http::Request& request);
+// The same for what was only to be written.
+http::Response not_kept(Application& app, const Error& error, std::string_view request_id);
 
 // `limit` of a question: 100, at most 1,000.
 Result<std::size_t> limit_of(const http::Request& request);
