@@ -6,12 +6,12 @@
 
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/text.h"
 
@@ -146,8 +146,7 @@ void Log::write(LogLevel level, std::string_view event, Fields fields) {
   line.reserve(256);
   JsonWriter json(line);
   json.begin_object();
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  json.field("time", iso8601(std::chrono::duration_cast<std::chrono::microseconds>(now).count()));
+  json.field("time", iso8601(now_us()));
   json.field("level", kNames[static_cast<std::size_t>(level)]);
   json.field("event", event);
   for (const auto& [key, value] : fields) {
