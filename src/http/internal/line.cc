@@ -43,7 +43,8 @@ std::optional<Response> Line::objection(std::string_view allow) {
   }
   const std::string_view encoding = request.header("content-encoding");
   if (!route->unpacks && !encoding.empty() && !equal_ignoring_case(encoding, "identity")) {
-    Response response = problem(415, "The body has to come unpacked, without a Content-Encoding.", request.id);
+    Response response =
+        problem(415, "The body has to come unpacked, without a Content-Encoding.", request.id);
     response.headers.emplace_back("Accept-Encoding", "identity");  // RFC 9110, 15.5.16
     return response;
   }

@@ -174,12 +174,20 @@ struct RequestReader::Impl {
 // Looks at every byte once, also if they come one at a time. What this lets through has lines that end in CR
 // LF, no line that goes on from the one before, and no control character but tabs.
 RequestReader::Header RequestReader::Impl::find_end(std::span<char> bytes) {
+  // What is too long is that however its bytes are cut, and whatever stands further on.
+  const auto check_length = [&] {
+    if (line_begin == begin && scanned - begin > limits.target_bytes_max + kRequestLineBeside)
+      return refuse(414, "The target is too long.");
+    if (scanned >= limits.header_bytes_max) return refuse(431, "The header is too large.");
+    return Header::more;
+  };
   for (; scanned < bytes.size(); ++scanned) {
     const auto c = static_cast<unsigned char>(bytes[scanned]);
     if (c >= 0x20 && c != 0x7f) [[likely]] {
       continue;
     }
     if (c == '\t') continue;
+    if (check_length() == Header::fault) return Header::fault;
     if (c == '\n') return refuse(400, "A line ends in a line feed without a carriage return.");
     if (c != '\r') return refuse(400, "The header has a control character.");
     if (scanned + 1 == bytes.size()) break;  // its line feed is to come
@@ -199,11 +207,7 @@ RequestReader::Header RequestReader::Impl::find_end(std::span<char> bytes) {
     begin = scanned + 1;
     if (begin > kEmptyLineBytesMax) return refuse(400, "There are empty lines before the request.");
   }
-  if (line_begin == begin && scanned - begin > limits.target_bytes_max + kRequestLineBeside) {
-    return refuse(414, "The target is too long.");
-  }
-  if (scanned >= limits.header_bytes_max) return refuse(431, "The header is too large.");
-  return Header::more;
+  return check_length();
 }
 
 RequestReader::Header RequestReader::Impl::parse(std::span<char> bytes, Request& request) {

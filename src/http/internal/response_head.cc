@@ -46,8 +46,9 @@ void append_digits(std::string& out, std::uint64_t number) {
 ResponseHead::ResponseHead(bool encrypted, std::vector<std::pair<std::string, std::string>> additional)
     : usual_(std::move(additional)) {
   for (const auto& [name, value] : kSecurity) {
-    const bool given = std::any_of(usual_.begin(), usual_.end(),
-                                   [&](const auto& one) { return equal_ignoring_case(one.first, name); });
+    const bool given = std::any_of(usual_.begin(), usual_.end(), [&name = name](const auto& one) {
+      return equal_ignoring_case(one.first, name);
+    });
     if (!given) usual_.emplace_back(name, value);
   }
   if (encrypted) usual_.emplace_back("Strict-Transport-Security", "max-age=31536000");
@@ -89,7 +90,7 @@ void ResponseHead::append(std::string& out, const Response& response, Framing fr
     for (const auto& [name, value] : usual_) {
       const bool replaced =
           std::any_of(response.headers.begin(), response.headers.end(),
-                      [&](const auto& own) { return equal_ignoring_case(own.first, name); });
+                      [&name = name](const auto& own) { return equal_ignoring_case(own.first, name); });
       if (!replaced) append_header(out, name, value);
     }
   }
