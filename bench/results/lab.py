@@ -8,7 +8,7 @@ Tables: context (what the features of windows and neighbours add, attack by atta
 of it was learnt from), origins (learnt in one place, tried in another), times (how long, and how many packets of an
 attack, until the first flow of it is called one), early (flows judged after their first packets), packets (the bundled
 packets-sequence, or --detector FOLDER, by how many packets of a flow it has seen), attack-out (as left-out, but one
-attack at a time).
+attack at a time), families (the bundled detectors of flows at the line where one benign flow in a thousand is above it).
 
 Thresholds are drawn on benign flows of lab captures kept from training, before a test capture is opened. Every opening
 of the test captures is counted, and the count printed. Needs Python 3.11 and nothing else.
@@ -136,6 +136,21 @@ def left_out_table(bench):
         (plain, flows), (full, _), (known, _) = (of_family(e, out) for e in [*results, everything])
         print(f"| {out} | {flows} | {percent(plain)} | {percent(full)} | {percent(known)} | "
               f"{percent(results[1]['false_positive_rate'])} |", flush=True)
+
+
+def families_table(bench):
+    print("\n## Recall by family at a false-positive rate of 0.1 % (the line of each is where the test captures say)\n")
+    family, bundled = families_of_attacks(bench.given.lab_test), pathlib.Path(bench.given.detector).parent
+    print("| detector | " + " | ".join(FAMILIES) + " | mean |\n|---|" + "---|" * (len(FAMILIES) + 1))
+    for name in ["flows-attacks", "flows-binary", "flows-anomaly", "packets-sequence"]:
+        whole = bench.evaluate(bundled / name)
+        line = next(r["threshold"] for r in whole["recall_at_rate"] if r["rate"] == 0.001)
+        at_line = bench.evaluate(bundled / name, more=("--threshold", repr(line)))
+        cells = []
+        for wanted in FAMILIES:
+            rows = [(r, n) for kind, (r, n) in recalls(at_line).items() if family.get(kind) == wanted]
+            cells.append(sum(r * n for r, n in rows) / sum(n for _, n in rows))
+        print(f"| `{name}` | " + " | ".join(map(percent, [*cells, statistics.mean(cells)])) + " |", flush=True)
 
 
 def origins_table(bench):
@@ -290,13 +305,14 @@ def main():
     parser.add_argument("lab_test")
     parser.add_argument("--foreign")
     parser.add_argument("--foreign-labels")
-    parser.add_argument("--only", default="context,left-out,origins,times,early,packets,attack-out")
+    parser.add_argument("--only", default="context,left-out,origins,times,early,packets,attack-out,families")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--detector", default=pathlib.Path(__file__).parents[2] / "share/detectors/packets-sequence")
     given = parser.parse_args()
     bench = Bench(given)
     tables = {"context": context_table, "left-out": left_out_table, "origins": origins_table, "times": times_table,
-              "early": early_table, "packets": packets_table, "attack-out": attack_out_table}
+              "early": early_table, "packets": packets_table, "attack-out": attack_out_table,
+              "families": families_table}
     for name in given.only.split(","):
         if name != "origins" or given.foreign:
             tables[name](bench)
