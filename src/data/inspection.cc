@@ -36,47 +36,55 @@ std::uint64_t hash_of(std::string_view text) {
   return Random::mix(hash);
 }
 
-// Rows by what they hold: open addressing, a hash each of the features and of the label.
+// Hashes, each once: open addressing.
+class SeenHashes {
+ public:
+  // Whether it is new.
+  bool add(std::uint64_t hash) {
+    if (hash == 0) hash = 1;
+    if ((used_ + 1) * 2 > slots_.size()) grow();
+    std::uint64_t& slot = place_of(hash);
+    if (slot == hash) return false;
+    slot = hash;
+    ++used_;
+    return true;
+  }
+  std::uint64_t size() const { return used_; }
+
+ private:
+  std::uint64_t& place_of(std::uint64_t hash) {
+    const std::size_t mask = slots_.size() - 1;
+    std::size_t at = hash & mask;
+    while (slots_[at] != 0 && slots_[at] != hash) at = (at + 1) & mask;
+    return slots_[at];
+  }
+
+  void grow() {
+    std::vector<std::uint64_t> before(slots_.empty() ? 1024 : slots_.size() * 2);
+    before.swap(slots_);
+    for (const auto hash : before) {
+      if (hash != 0) place_of(hash) = hash;
+    }
+  }
+
+  std::vector<std::uint64_t> slots_;
+  std::uint64_t used_ = 0;
+};
+
+// Rows by what they hold. All of them are remembered, not only the first with some features: rows with the
+// same features may come under two labels in turn.
 class SeenRows {
  public:
   enum class Outcome : std::uint8_t { fresh, copy, contradiction, full };
 
   Outcome add(std::uint64_t features, std::uint64_t label) {
-    if (features == 0) features = 1;
-    if (used_ >= kCompareRowsMax) return Outcome::full;
-    if ((used_ + 1) * 2 > slots_.size()) grow();
-    const std::size_t mask = slots_.size() - 1;
-    std::size_t at = features & mask;
-    while (slots_[at].features != 0) {
-      if (slots_[at].features == features) {
-        return slots_[at].label == label ? Outcome::copy : Outcome::contradiction;
-      }
-      at = (at + 1) & mask;
-    }
-    slots_[at] = {features, label};
-    ++used_;
-    return Outcome::fresh;
+    if (wholes_.size() >= kCompareRowsMax) return Outcome::full;
+    if (!wholes_.add(Random::mix(features + Random::mix(label)))) return Outcome::copy;
+    return features_.add(features) ? Outcome::fresh : Outcome::contradiction;
   }
 
  private:
-  struct Slot {
-    std::uint64_t features = 0, label = 0;
-  };
-
-  void grow() {
-    std::vector<Slot> before(slots_.empty() ? 1024 : slots_.size() * 2);
-    before.swap(slots_);
-    const std::size_t mask = slots_.size() - 1;
-    for (const Slot& slot : before) {
-      if (slot.features == 0) continue;
-      std::size_t at = slot.features & mask;
-      while (slots_[at].features != 0) at = (at + 1) & mask;
-      slots_[at] = slot;
-    }
-  }
-
-  std::vector<Slot> slots_;
-  std::uint64_t used_ = 0;
+  SeenHashes wholes_, features_;
 };
 
 // A column over all pieces.

@@ -89,6 +89,25 @@ TEST_F(InspectionTest, TextAmongNumbersAndBytesThatAreNoTextAreFound) {
   EXPECT_EQ(find(in, "not_utf8")->line, 2u);
 }
 
+// Rows are compared with all before them, not with the first of those with the same features alone.
+TEST_F(InspectionTest, CopiesOfRowsThatContradictAreCopies) {
+  const auto in =
+      of("id,a,label\n"
+         "1,7,dos\n"
+         "2,7,benign\n"  // contradicts
+         "3,7,benign\n"  // a copy of the second
+         "4,7,dos\n"     // of the first
+         "5,7,worm\n"    // contradicts
+         "6,7,benign\n"  // a copy
+         "7,8,benign\n");
+  ASSERT_NE(find(in, "copies"), nullptr);
+  EXPECT_EQ(find(in, "copies")->count, 3u);
+  EXPECT_EQ(find(in, "copies")->line, 4u);
+  ASSERT_NE(find(in, "contradictions"), nullptr);
+  EXPECT_EQ(find(in, "contradictions")->count, 2u);
+  EXPECT_EQ(find(in, "contradictions")->line, 3u);
+}
+
 TEST_F(InspectionTest, PiecesChangeNothing) {
   std::string text = "a,b,label\n";
   for (int i = 0; i < 30000; ++i) {
