@@ -380,7 +380,9 @@ Result<learn::Report> report_on(const EvaluateArguments& given, std::span<const 
   }
   if (!given.compare) return report;
 
-  const auto other = judge(given, given.inputs[1], inputs, status);
+  EvaluateArguments again = given;
+  again.labels.quiet = true;
+  const auto other = judge(again, given.inputs[1], inputs, status);
   if (!other) return other.error();
   auto comparison = compare(given, *judged, *other);
   if (!comparison) return std::move(comparison).error();

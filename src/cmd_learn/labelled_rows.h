@@ -33,6 +33,7 @@ struct LabelArguments {
   bool keep_times = false;     // and LabelledRows::times
   // For the verb to set: where no labels are named nor known, all rows are benign.
   bool may_lack_labels = false;
+  bool quiet = false;  // says nothing of the labels: it was said of other rows
 
   void declare(Arguments& arguments);
   // Errc::invalid for a merge that is not "old=new".
@@ -64,6 +65,7 @@ struct LabelledRows {
   std::vector<std::uint32_t> labels, attacks, groups;  // codes; attacks and groups may be data::kMissing
   Names label_names, attack_names, group_names;
   std::uint64_t unlabelled = 0;  // left out
+  std::string label_column;      // of tables: which one was taken
 
   // Only where LabelArguments asked to keep them, as they take 170 bytes a row: what each row is about, and
   // which input it is of. The `input` of a subject stays empty.
@@ -107,11 +109,12 @@ Result<bool> are_captures(const std::vector<std::string>& inputs);
 
 // Labelled captures or tables, as one detector sees them.
 struct DetectorRows {
-  bool any_profile = false;   // tables may have been metered in another way
-  std::uint64_t threads = 0;  // for captures
-  std::uint64_t early = 0;    // captures: flows after so many packets, 0 as the detector says
+  bool any_profile = false;    // tables may have been metered in another way
+  std::uint64_t threads = 0;   // for captures
+  std::uint64_t early = 0;     // captures: flows after so many packets, 0 as the detector says
+  Part part = Part::held_out;  // of tables, if one was held out
 };
-// In the numbers that its model wants; of tables the part that was held out, if one was. Errc::unsupported
+// In the numbers that its model wants. Errc::unsupported
 // for captures if the detector judges tables only, Errc::invalid for tables with `early`. `status` is that of
 // rows_of_captures().
 Result<LabelledRows> rows_for(const detect::Detector& detector, const std::vector<std::string>& inputs,

@@ -40,8 +40,15 @@ struct LabelOptions {
 // Whether the words data sets use for the negative class mean this label: benign, normal, or the number 0.
 bool is_benign(std::string_view label);
 
-// A trailing full stop, which KDD'99 has, does not count. Errc::not_found without the column, Errc::invalid
-// if no row has a label.
+// A trailing full stop, which KDD'99 has, does not count, nor does what stands behind "benign" and two blanks
+// or more. Errc::not_found without the column, Errc::invalid if no row has a label.
 Result<Labels> read_labels(const Table& table, std::string_view column, const LabelOptions& options = {});
+Result<Labels> read_labels(const Column& column, const LabelOptions& options = {});
+
+// One column of labels out of the two of a labelled Zeek log. `verdict` says which rows are benign; of others
+// the label is what `detail` names, or what stands behind the verdict and two blanks or more, as in
+// "Malicious PartOfAHorizontalPortScan", and the verdict itself where both say nothing ("", "-", "(empty)").
+// The detail of benign rows, a vendor or a service, does not count. The columns must be of equal length.
+Column whole_labels(const Column& verdict, const Column& detail);
 
 }  // namespace nidus::data

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <limits>
+
 namespace nidus::data {
 namespace {
 
@@ -41,6 +43,36 @@ TEST(Labels, AreMergedAndDroppedByTheMap) {
   ASSERT_TRUE(labels);
   EXPECT_THAT(labels->classes, ElementsAre("benign", "brute force", "other"));
   EXPECT_THAT(labels->codes, ElementsAre(1, 1, kUnlabelled, 2, 0));
+}
+
+// As the logs of IoT-23 and CTU have them: the detail of benign rows is nothing, or a vendor.
+TEST(Labels, OutOfTwoColumnsBenignIsWhatTheVerdictSays) {
+  const auto verdict = Column::text(
+      "label", std::vector<std::string>{"Benign", "benign", "Malicious", "Malicious", "Background", "Benign",
+                                        "Malicious   PartOfAHorizontalPortScan", "Benign   -", "Malicious",
+                                        "", "Malicious"});
+  const auto detail =
+      Column::text("detailed-label", std::vector<std::string>{"-", "Microsoft", "C&C", "(empty)", "(empty)",
+                                                              "", "", "", "-", "C&C", "benign"});
+  const auto labels = read_labels(whole_labels(verdict, detail));
+  ASSERT_TRUE(labels);
+  EXPECT_THAT(labels->classes,
+              ElementsAre("benign", "Background", "C&C", "Malicious", "PartOfAHorizontalPortScan"));
+  EXPECT_THAT(labels->codes, ElementsAre(0, 0, 2, 3, 1, 0, 4, 0, 3, kUnlabelled, 3));
+}
+
+TEST(Labels, ADetailWithoutAnyValueSaysNothing) {
+  const auto verdict = Column::text("label", std::vector<std::string>{"Benign", "Malicious"});
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto labels = read_labels(whole_labels(verdict, Column::numeric("detailedlabel", {nan, nan})));
+  ASSERT_TRUE(labels);
+  EXPECT_THAT(labels->classes, ElementsAre("benign", "Malicious"));
+}
+
+TEST(Labels, WhatStandsBehindBenignDoesNotCount) {
+  const auto labels = read_labels(labelled({"Benign   -", "Malicious   C&C", "Benign"}), "label");
+  ASSERT_TRUE(labels);
+  EXPECT_THAT(labels->codes, ElementsAre(0, 1, 0));
 }
 
 TEST(Labels, NumbersAreLabelsToo) {

@@ -37,6 +37,9 @@ struct DatasetSchema {
   std::string_view binary;  // another that says attack or not; may be empty
   std::string_view time;    // may be empty
   std::string_view source;  // the column with the address of the initiator; may be empty
+  // Names what a row is that `label` calls bad, and of benign rows something else: whole_labels(). May be
+  // empty.
+  std::string_view detail = {};
 };
 
 // Nothing if the names are those of no set that we know.

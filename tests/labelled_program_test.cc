@@ -1,0 +1,111 @@
+// `nidus train` and `nidus evaluate` on labelled tables: which column says what, which rows are held out, and
+// what is said of figures that mean less than they seem.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "base/testing.h"
+
+namespace nidus {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+struct Outcome {
+  int status = -1;
+  std::string out, err;
+};
+
+class LabelledTest : public testing::Test {
+ protected:
+  Outcome nidus(const std::string& words) const {
+    const std::string whole = "cd '" + folder_.string() + "' && '" NIDUS_PROGRAM "' " + words +
+                              " > stdout.txt 2> stderr.txt < /dev/null";
+    const int answer = std::system(whole.c_str());
+    return {WIFEXITED(answer) ? WEXITSTATUS(answer) : -1, text("stdout.txt"), text("stderr.txt")};
+  }
+  std::string text(const std::string& name) const {
+    const auto read = read_file(folder_ / name);
+    return read ? *read : "";
+  }
+  void write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(folder_ / name, std::ios::binary) << bytes;
+  }
+
+  TemporaryFolder temporary_;
+  std::filesystem::path folder_ = temporary_.path();
+};
+
+// A log in the shape of IoT-23 and CTU: big flows are attacks. Each row has a label and a detail.
+struct Names {
+  std::string benign, detail_of_benign, attack, detail_of_attack;
+};
+std::string conn_log(std::size_t rows, char separator, const std::string& last_column, const Names& names,
+                     std::size_t background = 0) {
+  const std::vector<std::string> columns = {"ts",       "uid",        "id.orig_h", "id.resp_h",     "proto",
+                                            "duration", "conn_state", "orig_pkts", "orig_ip_bytes", "label",
+                                            last_column};
+  std::string out;
+  const auto line = [&](const std::vector<std::string>& cells) {
+    for (std::size_t i = 0; i < cells.size(); ++i) out += (i > 0 ? std::string(1, separator) : "") + cells[i];
+    out += '\n';
+  };
+  if (separator == '\t') out += "#separator \\x09\n#unset_field\t-\n#fields\t";
+  line(columns);
+  Random random(1);
+  for (std::size_t row = 0; row < rows + background; ++row) {
+    const bool attack = random.below(2) == 0;
+    const auto packets = attack ? 50 + random.below(50) : random.below(50);
+    const bool unjudged = row >= rows;
+    line({std::to_string(1545403816 + row), "C" + std::to_string(row), "10.0.0.1", "10.0.0.2", "tcp",
+          std::to_string(random.below(1000)), "SF", std::to_string(packets), std::to_string(packets * 60),
+          unjudged ? "Background"
+          : attack ? names.attack
+                   : names.benign,
+          unjudged ? "(empty)"
+          : attack ? names.detail_of_attack
+                   : names.detail_of_benign});
+  }
+  return out;
+}
+
+TEST_F(LabelledTest, BenignIsWhatTheLabelOfAZeekLogSays) {
+  write("iot.csv", conn_log(400, ',', "detailed-label", {"Benign", "-", "Malicious", "C&C"}));
+  const Outcome trained = nidus("train iot.csv --trees 5 -o iot");
+  EXPECT_EQ(trained.status, 0) << trained.err;
+  EXPECT_THAT(trained.err, AllOf(HasSubstr("the label is 'label'"), HasSubstr("'detailed-label' names")));
+  EXPECT_THAT(text("iot/detector.json"), AllOf(HasSubstr("\"C&C\""), HasSubstr("\"benign\"")));
+  const Outcome measured = nidus("evaluate iot iot.csv --json");
+  EXPECT_EQ(measured.status, 0) << measured.err;
+  EXPECT_THAT(measured.err, HasSubstr("the label is 'label'"));
+  EXPECT_THAT(measured.out, HasSubstr("\"C&C\""));
+
+  // CTU: vendors stand behind benign rows, and some rows nobody has judged.
+  write("ctu.log", conn_log(400, '\t', "detailedlabel", {"Benign", "Microsoft", "Malicious", "(empty)"}, 30));
+  const Outcome ctu = nidus("train ctu.log --trees 5 -o ctu");
+  EXPECT_EQ(ctu.status, 0) << ctu.err;
+  EXPECT_THAT(ctu.err, AllOf(HasSubstr("30 rows are 'Background'"), HasSubstr("--merge Background=")));
+  EXPECT_THAT(text("ctu/detector.json"), AllOf(HasSubstr("\"Malicious\""), Not(HasSubstr("\"Microsoft\""))));
+  const Outcome without = nidus("train ctu.log --trees 5 --merge Background= -o ctu2");
+  EXPECT_EQ(without.status, 0) << without.err;
+  EXPECT_THAT(without.err, AllOf(Not(HasSubstr("'Background'")), HasSubstr("30 rows without a label")));
+
+  // Some copies have both in one cell.
+  write("one.csv", conn_log(400, ',', "detailed-label",
+                            {"Benign   -", "", "Malicious   PartOfAHorizontalPortScan", ""}));
+  EXPECT_EQ(nidus("train one.csv --trees 5 -o one").status, 0);
+  EXPECT_THAT(text("one/detector.json"), HasSubstr("\"PartOfAHorizontalPortScan\""));
+}
+
+}  // namespace
+}  // namespace nidus
