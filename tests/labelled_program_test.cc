@@ -107,5 +107,30 @@ TEST_F(LabelledTest, BenignIsWhatTheLabelOfAZeekLogSays) {
   EXPECT_THAT(text("one/detector.json"), HasSubstr("\"PartOfAHorizontalPortScan\""));
 }
 
+std::string days(std::vector<std::size_t> sizes) {
+  std::string out = "size,rate,day,label\n";
+  Random random(1);
+  for (std::size_t day = 0; day < sizes.size(); ++day) {
+    for (std::size_t row = 0; row < sizes[day]; ++row) {
+      const auto size = random.below(1000), rate = random.below(2000);
+      out += std::to_string(size) + "," + std::to_string(rate) + ",d" + std::to_string(day) + "," +
+             (size * 2 > rate ? "flood" : "benign") + "\n";
+    }
+  }
+  return out;
+}
+
+TEST_F(LabelledTest, GroupsAreHeldOutAsNearTheShareAsTheyAllow) {
+  write("rows.csv", days({180, 840, 1600, 1400}));
+  const Outcome trained = nidus("train rows.csv --label label --trees 5 --hold-out 0.1 --group day -o made");
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  EXPECT_THAT(trained.err, HasSubstr("held out: 180 of 4,020 rows (4.5 %), 1 of 4 groups: d0"));
+  const Outcome more = nidus("train rows.csv --label label --trees 5 --hold-out 0.4 --group day -o more");
+  EXPECT_THAT(more.err, HasSubstr("held out: 1,600 of 4,020 rows (39.8 %), 1 of 4 groups: d2"));
+  const Outcome measured = nidus("evaluate more rows.csv --label label --hold-out 0.4 --group day --json");
+  EXPECT_EQ(measured.status, 0) << measured.err;
+  EXPECT_THAT(measured.out, HasSubstr("\"rows\":1600"));
+}
+
 }  // namespace
 }  // namespace nidus

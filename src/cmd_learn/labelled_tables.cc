@@ -1,8 +1,10 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -135,6 +137,8 @@ Result<std::vector<bool>> held_out_rows(const InputTables& inputs, const LabelAr
     return out;
   }
   if (!(*share > 0 && *share < 1)) return Error{Errc::invalid, "--hold-out: a share lies between 0 and 1"};
+  if (labels.hold_out_by != "time" && !groups.ids.empty())
+    return data::hold_out_groups(codes, groups.ids, *share, labels.hold_out_seed);
   data::SplitOptions options;
   options.train = 1 - *share;
   options.validation = 0;
@@ -150,14 +154,43 @@ Result<std::vector<bool>> held_out_rows(const InputTables& inputs, const LabelAr
       return Error{Errc::corrupt, fmt::format("no time in column '{}' can be read", (*column)->name)};
     }
     split = data::time_split(codes, times, options);
-  } else if (!groups.ids.empty()) {
-    split = data::grouped_split(codes, groups.ids, options);
   } else {
     split = data::stratified_split(codes, options);
   }
   if (!split) return std::move(split).error();
   for (const auto row : split->test) out[row] = true;
   return out;
+}
+
+// How much is held out, and which groups where these are few.
+void say_held_out(const std::vector<bool>& held_out, const std::vector<std::uint32_t>& codes,
+                  const Groups& groups) {
+  std::uint64_t rows = 0, all = 0;
+  std::set<std::uint32_t> held_groups, all_groups;
+  for (std::size_t row = 0; row < codes.size(); ++row) {
+    if (codes[row] == data::kUnlabelled) continue;
+    ++all;
+    rows += held_out[row] ? 1 : 0;
+    if (groups.ids.empty()) continue;
+    all_groups.insert(groups.ids[row]);
+    if (held_out[row]) held_groups.insert(groups.ids[row]);
+  }
+  std::string text =
+      fmt::format("held out: {} of {} rows ({:.1f} %)", with_thousands(rows), with_thousands(all),
+                  all == 0 ? 0.0 : 100 * static_cast<double>(rows) / static_cast<double>(all));
+  if (!groups.ids.empty()) {
+    text += fmt::format(", {} of {} groups", with_thousands(held_groups.size()),
+                        with_thousands(all_groups.size()));
+    constexpr std::size_t kNamed = 8;
+    if (!groups.names.empty() && held_groups.size() <= kNamed) {
+      std::vector<std::string> names;
+      for (const auto id : held_groups) {
+        names.push_back(id == data::kMissing ? "(none)" : groups.names[id]);
+      }
+      text += fmt::format(": {}", fmt::join(names, ", "));
+    }
+  }
+  say(text);
 }
 
 // The column with the labels, as it stands or put together out of two.
@@ -250,6 +283,8 @@ Result<LabelledRows> labels_of_table(const InputTables& inputs, const LabelArgum
     auto chosen = held_out_rows(inputs, labels, known, *groups, as_they_stand->codes);
     if (!chosen) return std::move(chosen).error();
     held_out = std::move(*chosen);
+    if (!labels.hold_out.empty() && part == Part::training && !labels.quiet)
+      say_held_out(held_out, as_they_stand->codes, *groups);
   }
   const bool divided = !labels.hold_out.empty();
   std::optional<detect::TableSubjects> subjects;

@@ -406,6 +406,17 @@ Result<Parts> split_material(Material& material, const data::Labels& labels, con
   auto rows =
       grouped ? data::grouped_split(codes, their_groups, options) : data::stratified_split(codes, options);
   if (!rows) return rows.error();
+  // Of a few groups it may keep all for learning: then whatever comes nearest to the share, but some.
+  const auto is_benign = [&](std::size_t row) { return codes[row] == 0; };
+  if (grouped && std::none_of(rows->validation.begin(), rows->validation.end(), is_benign)) {
+    if (const auto held = data::hold_out_groups(codes, their_groups, given.validation, given.seed)) {
+      rows->train.clear();
+      rows->validation.clear();
+      for (std::size_t row = 0; row < codes.size(); ++row) {
+        ((*held)[row] ? rows->validation : rows->train).push_back(row);
+      }
+    }
+  }
   for (auto* part : {&rows->train, &rows->validation}) {
     for (auto& row : *part) row = divided[row];
   }

@@ -131,6 +131,126 @@ Result<Split> grouped_split(std::span<const std::uint32_t> classes, std::span<co
   return gather(part_of);
 }
 
+namespace {
+
+// Rows of a group by class.
+using Counts = std::map<std::uint32_t, double>;
+
+// A choice of groups, by bit, whose rows are nearest to what is wanted; of equals the one that has most
+// evenly of every class, and of those the first one met.
+std::vector<bool> nearest_choice(const std::vector<double>& sizes, const std::vector<const Counts*>& counts,
+                                 const Counts& totals, double share, double wanted) {
+  const auto unevenness = [&](std::uint32_t choice) {
+    double out = 0;
+    for (const auto& [code, total] : totals) {
+      double held = 0;
+      for (std::size_t i = 0; i < counts.size(); ++i) {
+        if ((choice >> i & 1) == 0) continue;
+        const auto found = counts[i]->find(code);
+        held += found == counts[i]->end() ? 0 : found->second;
+      }
+      out += (held / total - share) * (held / total - share);
+    }
+    return out;
+  };
+  std::uint32_t best = 0;
+  double gap = std::numeric_limits<double>::infinity(), uneven = gap;
+  for (std::uint32_t choice = 1; choice + 1 < (1u << sizes.size()); ++choice) {
+    double rows = 0;
+    for (std::size_t i = 0; i < sizes.size(); ++i) rows += (choice >> i & 1) != 0 ? sizes[i] : 0;
+    const double this_gap = std::abs(rows - wanted);
+    if (this_gap > gap) continue;
+    const double this_uneven = unevenness(choice);
+    if (this_gap == gap && this_uneven >= uneven) continue;
+    gap = this_gap;
+    uneven = this_uneven;
+    best = choice;
+  }
+  std::vector<bool> out;
+  for (std::size_t i = 0; i < sizes.size(); ++i) out.push_back((best >> i & 1) != 0);
+  return out;
+}
+
+// Moves one group after the other, always the one that helps most, until the choice is within `enough` of
+// what is wanted or no single group brings it nearer.
+void bring_nearer(const std::vector<double>& sizes, double wanted, double enough, std::vector<bool>& chosen) {
+  double rows = 0;
+  for (std::size_t i = 0; i < sizes.size(); ++i) rows += chosen[i] ? sizes[i] : 0;
+  auto count = static_cast<std::size_t>(std::count(chosen.begin(), chosen.end(), true));
+  while (std::abs(rows - wanted) > enough || count == 0 || count == sizes.size()) {
+    const bool must = count == 0 || count == sizes.size();
+    double best = must ? std::numeric_limits<double>::infinity() : std::abs(rows - wanted);
+    std::size_t at = sizes.size();
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      const std::size_t left = chosen[i] ? count - 1 : count + 1;
+      const double gap = std::abs(rows + (chosen[i] ? -sizes[i] : sizes[i]) - wanted);
+      if (gap >= best || left == 0 || left == sizes.size()) continue;
+      best = gap;
+      at = i;
+    }
+    if (at == sizes.size()) return;
+    rows += chosen[at] ? -sizes[at] : sizes[at];
+    count = chosen[at] ? count - 1 : count + 1;
+    chosen[at] = !chosen[at];
+  }
+}
+
+}  // namespace
+
+Result<std::vector<bool>> hold_out_groups(std::span<const std::uint32_t> classes,
+                                          std::span<const std::uint32_t> groups, double share,
+                                          std::uint64_t seed) {
+  CHECK(classes.size() == groups.size());
+  constexpr std::size_t kFew = 16;
+  std::map<std::uint32_t, Counts> counts_of;
+  Counts totals;
+  double total = 0;
+  for (std::size_t row = 0; row < classes.size(); ++row) {
+    if (classes[row] == kUnlabelled) continue;
+    ++counts_of[groups[row]][classes[row]];
+    ++totals[classes[row]];
+    ++total;
+  }
+  if (counts_of.size() < 2)
+    return Error{Errc::invalid, "all rows are of one group: none can be held out and others left"};
+  // In an order drawn by the seed, which decides between choices that are equally near.
+  std::vector<std::uint32_t> ids;
+  for (const auto& [id, counts] : counts_of) ids.push_back(id);
+  Random random(seed);
+  shuffle(ids, random);
+  std::vector<double> sizes;
+  std::vector<const Counts*> counts;
+  for (const auto id : ids) {
+    counts.push_back(&counts_of[id]);
+    double rows = 0;
+    for (const auto& [code, count] : counts_of[id]) rows += count;
+    sizes.push_back(rows);
+  }
+  std::vector<bool> chosen;
+  if (ids.size() <= kFew) {
+    chosen = nearest_choice(sizes, counts, totals, share, share * total);
+  } else {
+    SplitOptions options;
+    options.train = 1 - share;
+    options.validation = 0;
+    options.test = share;
+    options.seed = seed;
+    const auto split = grouped_split(classes, groups, options);
+    if (!split) return split.error();
+    std::map<std::uint32_t, bool> held;
+    for (const auto row : split->test) held[groups[row]] = true;
+    for (const auto id : ids) chosen.push_back(held.contains(id));
+    bring_nearer(sizes, share * total, total / 200, chosen);
+  }
+  std::map<std::uint32_t, bool> is_held;
+  for (std::size_t i = 0; i < ids.size(); ++i) is_held[ids[i]] = chosen[i];
+  std::vector<bool> out(classes.size(), false);
+  for (std::size_t row = 0; row < classes.size(); ++row) {
+    out[row] = classes[row] != kUnlabelled && is_held[groups[row]];
+  }
+  return out;
+}
+
 Result<Split> time_split(std::span<const std::uint32_t> classes, std::span<const double> times,
                          const SplitOptions& options) {
   CHECK(classes.size() == times.size());

@@ -99,6 +99,72 @@ TEST(GroupedSplit, ARareClassGoesToEverySideThatCanHaveIt) {
   }
 }
 
+// Rows of groups of these sizes, all of one class unless `classes` says otherwise.
+std::size_t held_rows(const std::vector<std::size_t>& sizes, double share, std::uint64_t seed) {
+  std::vector<std::uint32_t> groups;
+  for (std::size_t group = 0; group < sizes.size(); ++group) {
+    groups.insert(groups.end(), sizes[group], static_cast<std::uint32_t>(group));
+  }
+  const std::vector<std::uint32_t> classes(groups.size(), 0);
+  const auto held = hold_out_groups(classes, groups, share, seed);
+  EXPECT_TRUE(held);
+  std::map<std::uint32_t, bool> side;
+  for (std::size_t row = 0; row < groups.size(); ++row) {
+    EXPECT_EQ(side.try_emplace(groups[row], (*held)[row]).first->second, (*held)[row]);
+  }
+  return static_cast<std::size_t>(std::count(held->begin(), held->end(), true));
+}
+
+TEST(HoldOutGroups, OfAFewTheNearestChoice) {
+  // The days of CIC-IDS2017 as sampled, in hundreds.
+  const std::vector<std::size_t> days = {18, 84, 204, 168};
+  EXPECT_EQ(held_rows(days, 0.1, 1), 18u);
+  EXPECT_EQ(held_rows(days, 0.2, 1), 102u);
+  EXPECT_EQ(held_rows(days, 0.3, 1), 168u);
+  EXPECT_EQ(held_rows(days, 0.4, 1), 186u);
+  // Never none and never all.
+  EXPECT_EQ(held_rows({900, 100}, 0.01, 1), 100u);
+  EXPECT_EQ(held_rows({900, 100}, 0.99, 1), 900u);
+}
+
+TEST(HoldOutGroups, OfManyTheShareIsMet) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    std::vector<std::size_t> sizes = {5000};
+    for (std::size_t i = 0; i < 40; ++i) sizes.push_back(1 + i);
+    EXPECT_NEAR(static_cast<double>(held_rows(sizes, 0.1, seed)), 582, 30);
+    EXPECT_GT(held_rows(sizes, 0.0001, seed), 0u);
+    EXPECT_LT(held_rows(sizes, 0.9999, seed), 5820u);
+  }
+}
+
+TEST(HoldOutGroups, TheSeedDecidesBetweenEqualsAndEveryClassIsOnBothSides) {
+  // Ten groups, of which four have the rare class: any three are three tenths of the rows.
+  std::vector<std::uint32_t> classes, groups;
+  for (std::uint32_t group = 0; group < 10; ++group) {
+    for (int i = 0; i < 20; ++i) {
+      groups.push_back(group);
+      classes.push_back(group < 4 && i == 0 ? 1 : 0);
+    }
+  }
+  std::set<std::vector<bool>> choices;
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    const auto held = hold_out_groups(classes, groups, 0.3, seed);
+    ASSERT_TRUE(held);
+    int rare = 0;
+    for (std::size_t row = 0; row < classes.size(); ++row) rare += (*held)[row] && classes[row] == 1 ? 1 : 0;
+    EXPECT_EQ(rare, 1);
+    EXPECT_EQ(std::count(held->begin(), held->end(), true), 60);
+    choices.insert(*held);
+    EXPECT_EQ(*held, *hold_out_groups(classes, groups, 0.3, seed));
+  }
+  EXPECT_GT(choices.size(), 2u);
+}
+
+TEST(HoldOutGroups, OneGroupCannotBeDivided) {
+  const std::vector<std::uint32_t> classes(5, 0), groups(5, 7);
+  EXPECT_EQ(hold_out_groups(classes, groups, 0.5, 1).error().code, Errc::invalid);
+}
+
 TEST(EqualRows, GroupsCopies) {
   Table table;
   const double nan = std::numeric_limits<double>::quiet_NaN();
