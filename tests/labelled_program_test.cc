@@ -132,5 +132,47 @@ TEST_F(LabelledTest, GroupsAreHeldOutAsNearTheShareAsTheyAllow) {
   EXPECT_THAT(measured.out, HasSubstr("\"rows\":1600"));
 }
 
+// One tree gives whole benign leaves to attacks and some benign rows the highest score.
+TEST_F(LabelledTest, ALineThatNothingReachesIsWarnedOf) {
+  std::string rows = "a,b,label\n";
+  Random random(3);
+  for (int i = 0; i < 600; ++i) {
+    const bool attack = i % 3 == 0;
+    // A tenth of the benign rows looks like attacks.
+    const bool high = attack || random.below(10) == 0;
+    rows += std::to_string(random.below(500) + (high ? 1000 : 0)) + "," + std::to_string(random.below(9)) +
+            "," + (attack ? "dos" : "benign") + "\n";
+  }
+  write("rows.csv", rows);
+  const Outcome trained = nidus("train rows.csv --label label --model tree --fpr 0.001 -o made");
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  EXPECT_THAT(trained.err, AllOf(HasSubstr("can never raise an alarm"), HasSubstr("--fpr")));
+  EXPECT_THAT(nidus("inspect made").out, HasSubstr("never an alarm"));
+  const Outcome generous = nidus("train rows.csv --label label --model tree --fpr 0.3 -o generous");
+  EXPECT_THAT(generous.err, Not(HasSubstr("warning: this detector")));
+  EXPECT_THAT(nidus("inspect generous").out, Not(HasSubstr("never an alarm")));
+}
+
+TEST_F(LabelledTest, OptionsWithoutEffectAreRefused) {
+  write("rows.csv", days({300}));
+  const auto refused = [&](const std::string& words, const std::string& option) {
+    const Outcome outcome = nidus("train rows.csv --label label -o made " + words);
+    EXPECT_EQ(outcome.status, 2) << words;
+    EXPECT_THAT(outcome.err, HasSubstr(option + " is for"));
+  };
+  refused("--scale-pos-weight 3", "--scale-pos-weight");
+  refused("--early-stopping 5", "--early-stopping");
+  refused("--model boost --out-of-bag", "--out-of-bag");
+  refused("--model extra-trees --out-of-bag", "--out-of-bag");
+  refused("--model ensemble --members forest,mahalanobis --early-stopping 5", "--early-stopping");
+  EXPECT_EQ(
+      nidus("train rows.csv --label label -o made --model boost --rounds 5 --scale-pos-weight 3").status, 0);
+  std::string three = "a,label\n";
+  for (int i = 0; i < 300; ++i)
+    three += std::to_string(i) + (i % 3 == 0 ? ",benign\n" : i % 3 == 1 ? ",x\n" : ",y\n");
+  write("rows.csv", three);
+  refused("--model boost --rounds 5 --scale-pos-weight 3", "--scale-pos-weight");
+}
+
 }  // namespace
 }  // namespace nidus

@@ -237,6 +237,13 @@ int inspect_model(const std::string& path, Facts& facts) {
   return kFine;
 }
 
+// Whether the line lies above every score.
+bool is_beyond_reach(const detect::Detector& detector) {
+  const auto& threshold = detector.manifest().threshold;
+  return threshold.rule == detect::Manifest::Threshold::Rule::line && threshold.value > 1 &&
+         detector.model().scale() == model::Scale::probability;
+}
+
 int inspect_detector(const std::string& path, Facts& facts) {
   const auto detector = detect::Detector::load(path);
   if (!detector) return complain(detector.error());
@@ -255,9 +262,10 @@ int inspect_detector(const std::string& path, Facts& facts) {
   }
   facts.add("labels", labels);
   facts.add("threshold",
-            fmt::format("{:.6g}, chosen on {} for a false-positive rate of {} (there: {:.5f} of {})",
+            fmt::format("{:.6g}, chosen on {} for a false-positive rate of {} (there: {:.5f} of {}){}",
                         m.threshold.value, m.threshold.chosen_on, m.threshold.wanted_rate,
-                        m.threshold.realised_rate, with_thousands(m.threshold.benign_rows)));
+                        m.threshold.realised_rate, with_thousands(m.threshold.benign_rows),
+                        is_beyond_reach(*detector) ? "; no score reaches it: never an alarm" : ""));
   facts.add("trained_on", m.trained_on.sources);
   facts.add("seed", m.trained_on.seed);
   facts.add("command", m.trained_on.command);

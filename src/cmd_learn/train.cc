@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -75,6 +77,7 @@ struct Outcome {
   learn::Evaluation evaluation;
   learn::Threshold threshold;
   std::vector<double> benign_scores;
+  std::uint64_t attacks = 0, found = 0;  // found: not below the line
 };
 
 // The threshold that scikit-learn draws by its parameter `contamination`.
@@ -124,9 +127,10 @@ Result<Outcome> validate(const detect::Detector& detector, const Parts& parts, c
   const learn::Dataset& dataset = parts.validation;
   const std::vector<double> scores = model::all_scores(model, dataset.values, dataset.rows());
   const std::size_t width = model.outputs();
-  std::vector<double> benign;
+  std::vector<double> benign, attacks;
   for (std::size_t row = 0; row < dataset.rows(); ++row) {
-    if (dataset.labels[row] == 0) benign.push_back(width == 1 ? scores[row] : 1 - scores[row * width]);
+    (dataset.labels[row] == 0 ? benign : attacks)
+        .push_back(width == 1 ? scores[row] : 1 - scores[row * width]);
   }
   auto threshold = learn::threshold_at_rate(benign, fpr);
   if (!threshold) return threshold.error();
@@ -149,7 +153,52 @@ Result<Outcome> validate(const detect::Detector& detector, const Parts& parts, c
   scored.families = families;
   auto evaluation = learn::evaluate(scored);
   if (!evaluation) return std::move(evaluation).error();
-  return Outcome{std::move(*evaluation), *threshold, std::move(benign)};
+  const auto found = static_cast<std::uint64_t>(
+      std::count_if(attacks.begin(), attacks.end(), [&](double score) { return score >= threshold->value; }));
+  return Outcome{std::move(*evaluation), *threshold, std::move(benign), attacks.size(), found};
+}
+
+// Whether one of these families is fitted, or may be.
+bool fits(const TrainArguments& given, std::initializer_list<std::string_view> families) {
+  const auto is_one = [&](std::string_view family) {
+    return std::find(families.begin(), families.end(), family) != families.end();
+  };
+  if (given.model == "any") return is_one("forest") || is_one("boost");
+  if (given.model != "ensemble") return is_one(given.model);
+  if (given.members.empty()) return is_one("forest") || is_one("boost");
+  return std::any_of(given.members.begin(), given.members.end(), is_one);
+}
+
+// Options that would change nothing: whoever gives them believes that they do.
+Result<void> check_effect(const TrainArguments& given) {
+  const auto refuse = [&](std::string_view option, std::string_view of) -> Result<void> {
+    return Error{Errc::invalid, fmt::format("{} is for {}: it does nothing to --model {}{}", option, of,
+                                            given.model, given.members.empty() ? "" : " of these --members")};
+  };
+  const bool boosts = fits(given, {"boost"});
+  if (given.scale_positive != 1 && !boosts) return refuse("--scale-pos-weight", "--model boost");
+  if (given.early_stopping != 0 && !boosts) return refuse("--early-stopping", "--model boost");
+  if (given.out_of_bag && !fits(given, {"forest"}))
+    return refuse("--out-of-bag", "--model forest, whose trees each leave rows out");
+  return {};
+}
+
+// Says so if no row can be called an attack, or none that was tried is.
+void warn_of_line(const learn::Threshold& line, bool bounded, std::uint64_t attacks, std::uint64_t found) {
+  constexpr std::string_view kAdvice =
+      "give it more benign rows, a higher --fpr, or another model whose scores are finer (--model boost, "
+      "more "
+      "--trees)";
+  if (bounded && line.value > 1) {
+    say(
+        fmt::format("warning: this detector can never raise an alarm: more of the {} benign validation rows "
+                    "than the rate of {} allows have the highest score that there is, so the line lies above "
+                    "it; {}",
+                    with_thousands(line.benign), line.wanted_rate, kAdvice));
+  } else if (attacks != 0 && found == 0) {
+    say(fmt::format("warning: none of the {} attacks among the validation rows reaches the line; {}",
+                    with_thousands(attacks), kAdvice));
+  }
 }
 
 Result<void> train(const TrainArguments& given, std::span<const std::string> words, int& status) {
@@ -163,6 +212,7 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
     return Error{Errc::invalid, "a search chooses settings of --model any, forest, extra-trees or boost"};
   if (!given.contamination.empty() && given.model != "isolation-forest")
     return Error{Errc::invalid, "--contamination draws the line of an isolation forest; others have --fpr"};
+  if (auto useful = check_effect(given); !useful) return useful;
   const bool changes_scores = !given.calibration.empty() || given.unknown;
   if (changes_scores && (given.name_anomalies || !given.contamination.empty()))
     return Error{Errc::invalid,
@@ -176,6 +226,10 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
     return Error{Errc::invalid,
                  "all rows are benign: there is nothing to tell apart; what learns from benign rows alone is "
                  "--model isolation-forest, mahalanobis, histogram, neighbours or autoencoder"};
+  if (given.scale_positive != 1 && labels.classes.size() > 2)
+    return Error{Errc::invalid, fmt::format("--scale-pos-weight is for two classes and these rows have {}: "
+                                            "--classes binary makes them two",
+                                            labels.classes.size())};
   const auto counts_of_all = labels.counts();
   if (counts_of_all[0] == 0) {
     return Error{
@@ -274,6 +328,7 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
     say(fmt::format("only {} benign validation rows: a rate of {} is hardly more than a guess",
                     with_thousands(line.benign), line.wanted_rate));
   }
+  warn_of_line(line, bounded, outcome->attacks, outcome->found);
   say(fmt::format("{}: threshold {:.4f} ({} of {} benign validation rows above it)", given.output, line.value,
                   with_thousands(line.allowed), with_thousands(line.benign)));
   return {};
