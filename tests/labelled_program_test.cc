@@ -120,6 +120,27 @@ std::string days(std::vector<std::size_t> sizes) {
   return out;
 }
 
+TEST_F(LabelledTest, WhatWasHeldOutIsNoMemoryAndOtherRowsAre) {
+  write("rows.csv", days({100, 100, 100, 100}));
+  const std::string on = " rows.csv --label label --bootstrap 0";
+  const Outcome trained = nidus("train rows.csv --label label --trees 5 --hold-out 0.3 -o made");
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  EXPECT_THAT(trained.err, HasSubstr("held out: 120 of 400 rows (30.0 %)"));
+  EXPECT_THAT(nidus("evaluate made" + on + " --hold-out 0.3").out, Not(HasSubstr("memory")));
+  EXPECT_THAT(nidus("evaluate made" + on + " --hold-out 0.30").out, Not(HasSubstr("memory")));
+  EXPECT_THAT(nidus("evaluate made" + on + " --hold-out 0.3 --hold-out-seed 2").out,
+              HasSubstr("the rows were divided otherwise when the detector learnt (--hold-out 0.3 "
+                        "--hold-out-seed 1)"));
+  EXPECT_THAT(nidus("evaluate made" + on).out, HasSubstr("but for the rows held out"));
+  // Of what was not learnt from there are no copies, although the file is the same.
+  EXPECT_THAT(nidus("evaluate made" + on + " --hold-out 0.3 --learnt-from rows.csv").out,
+              Not(HasSubstr("learnt from")));
+
+  ASSERT_EQ(nidus("train rows.csv --label label --trees 5 -o whole").status, 0);
+  EXPECT_THAT(nidus("evaluate whole" + on + " --hold-out 0.3").out,
+              HasSubstr("rows.csv is what the detector learnt from: figures of it measure memory"));
+}
+
 TEST_F(LabelledTest, GroupsAreHeldOutAsNearTheShareAsTheyAllow) {
   write("rows.csv", days({180, 840, 1600, 1400}));
   const Outcome trained = nidus("train rows.csv --label label --trees 5 --hold-out 0.1 --group day -o made");

@@ -15,6 +15,7 @@
 #include "cmd/load_detector.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
+#include "cmd_learn/division.h"
 #include "cmd_learn/explanations.h"
 #include "cmd_learn/labelled_rows.h"
 #include "cmd_learn/openings.h"
@@ -223,7 +224,12 @@ Result<learn::LeakReport> search_leaks(const EvaluateArguments& given, const Jud
   LabelledRows learnt;
   std::vector<std::uint32_t> learnt_codes;
   if (!given.learnt_from.empty()) {
-    auto read = rows_for(judged.detector, given.learnt_from, given.labels, given.how(), status);
+    // Of what was held out nothing was learnt.
+    LabelArguments labels = divided_as(manifest.trained_on.hold_out, given.labels);
+    labels.quiet = true;
+    DetectorRows how = given.how();
+    how.part = Part::training;
+    auto read = rows_for(judged.detector, given.learnt_from, labels, how, status);
     if (!read) return std::move(read).error().within("--learnt-from");
     learnt = std::move(*read);
     learnt_codes = truth_of(learnt, manifest.labels).codes;
@@ -231,13 +237,10 @@ Result<learn::LeakReport> search_leaks(const EvaluateArguments& given, const Jud
     search.learnt_labels = learnt_codes;
   }
   learn::LeakReport report = learn::find_leaks(search);
+  const auto division = division_of(given.labels, judged.rows.label_column);
   for (const auto& input : inputs) {
-    const auto& sources = manifest.trained_on.sources;
-    const auto same = [&](const auto& source) { return source == input || is_same_file(source, input); };
-    if (std::any_of(sources.begin(), sources.end(), same)) {
-      report.leaks.push_back({learn::LeakKind::copies, "", 1,
-                              input + " is what the detector learnt from: figures of it measure memory"});
-    }
+    std::string warning = warning_of_input(input, inputs, manifest.trained_on, division);
+    if (!warning.empty()) report.leaks.push_back({learn::LeakKind::copies, "", 1, std::move(warning)});
   }
   return report;
 }

@@ -18,6 +18,7 @@
 #include "cmd/exit_status.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
+#include "cmd_learn/division.h"
 #include "cmd_learn/fitting.h"
 #include "cmd_learn/labelled_rows.h"
 #include "cmd_learn/probabilities.h"
@@ -270,6 +271,7 @@ Result<void> train(const TrainArguments& given, std::span<const std::string> wor
   for (std::size_t i = 0; i < learnt->weights.size(); ++i) manifest.members[i].weight = learnt->weights[i];
   manifest.labels = labels.classes;
   manifest.trained_on.sources = given.inputs;
+  manifest.trained_on.hold_out = division_of(given.labels, material->rows.label_column);
   manifest.trained_on.seed = given.seed;
   manifest.trained_on.command = command_line(words);
   const auto counts = parts->training.class_counts();

@@ -42,7 +42,11 @@ class DetectorTest : public testing::Test {
 
 TEST_F(DetectorTest, WhatWasSavedIsLoadedAgain) {
   Manifest manifest = binary_manifest();
-  manifest.trained_on = {{"a.pcap", "b.pcap"}, {{"benign", 10}, {"attack", 3}}, 7, "nidus train a.pcap"};
+  manifest.trained_on = {{"a.pcap", "b.pcap"},
+                         {{"0.3"}, "chance", "day", 4, true, "label"},
+                         {{"benign", 10}, {"attack", 3}},
+                         7,
+                         "nidus train a.pcap"};
   manifest.figures["validation"] = R"({"roc_auc":0.5})";
   manifest.reference_levels = {0, 0.5, 1};
   manifest.reference = {{1, 2, 3}, {}};
@@ -69,6 +73,7 @@ TEST_F(DetectorTest, WhatWasSavedIsLoadedAgain) {
   EXPECT_EQ(back.labels, manifest.labels);
   EXPECT_EQ(back.threshold.value, manifest.threshold.value);
   EXPECT_EQ(back.trained_on.sources, manifest.trained_on.sources);
+  EXPECT_EQ(back.trained_on.hold_out, manifest.trained_on.hold_out);
   EXPECT_EQ(back.trained_on.rows, manifest.trained_on.rows);
   EXPECT_EQ(back.figures, manifest.figures);
   EXPECT_EQ(back.reference, manifest.reference);

@@ -230,6 +230,10 @@ std::string to_json(const Manifest& m) {
   }
   Json& trained = out["trained_on"];
   trained["sources"] = m.trained_on.sources;
+  if (const auto& held = m.trained_on.hold_out; !held.what.empty()) {
+    trained["hold_out"] = {{"what", held.what}, {"by", held.by},       {"group", held.group},
+                           {"seed", held.seed}, {"label", held.label}, {"drop_copies", held.drop_copies}};
+  }
   trained["rows"] = m.trained_on.rows;
   trained["seed"] = m.trained_on.seed;
   trained["command"] = m.trained_on.command;
@@ -339,6 +343,16 @@ Result<Manifest> parse_manifest(std::string_view text) {
   read_members(in, json, m);
   if (const Json* trained = in.get(json, "", "trained_on", Json::value_t::object, false)) {
     m.trained_on.sources = in.texts(*trained, "trained_on", "sources", 1u << 20, false);
+    if (const Json* held = in.get(*trained, "trained_on", "hold_out", Json::value_t::object, false)) {
+      const std::string where = "trained_on.hold_out";
+      Manifest::TrainedOn::HoldOut& out = m.trained_on.hold_out;
+      out.what = in.texts(*held, where, "what", 1u << 20);
+      out.by = in.text(*held, where, "by", false);
+      out.group = in.text(*held, where, "group", false);
+      out.seed = in.whole(*held, where, "seed", false);
+      out.label = in.text(*held, where, "label", false);
+      out.drop_copies = in.truth(*held, where, "drop_copies");
+    }
     m.trained_on.seed = in.whole(*trained, "trained_on", "seed", false);
     m.trained_on.command = in.text(*trained, "trained_on", "command", false);
     if (const Json* rows = in.get(*trained, "trained_on", "rows", Json::value_t::object, false)) {

@@ -95,7 +95,20 @@ struct Manifest {
 
   // What it learnt from. Rows are those it was fitted on.
   struct TrainedOn {
+    // Which rows of the sources it was not shown, in the words of --hold-out and what goes with it.
+    struct HoldOut {
+      std::vector<std::string> what;  // a share, or names of groups; empty: it was shown all
+      std::string by;                 // "chance" or "time", of a share
+      std::string group;              // of which rows stay on one side; may be empty
+      std::uint64_t seed = 0;         // of a share by chance
+      bool drop_copies = false;       // copies were left out before
+      std::string label;              // the column by whose classes a share was taken
+
+      bool operator==(const HoldOut&) const = default;
+    };
+
     std::vector<std::string> sources;
+    HoldOut hold_out;
     std::map<std::string, std::uint64_t> rows;  // by label
     std::uint64_t seed = 0;
     std::string command;
