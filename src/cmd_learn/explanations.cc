@@ -22,8 +22,8 @@ std::string where_text(const ExplainedRows& judged, std::size_t row) {
   std::string out = fmt::format("{} {} of {}", judged.rows.are_flows ? "flow" : "row",
                                 with_thousands(subject.number), input.filename().string());
   if (subject.has_addresses) {
-    out += fmt::format(": {} to {}, {}", source_text(subject), destination_text(subject),
-                       detect::protocol_text(subject.tuple.protocol));
+    out += fmt::format(": {} to {}", source_text(subject), destination_text(subject));
+    if (subject.has_protocol) out += ", " + detect::protocol_text(subject.tuple.protocol);
   }
   return out;
 }

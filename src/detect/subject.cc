@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
+#include <type_traits>
 
 #include "base/number.h"
 #include "base/text.h"
@@ -73,6 +75,16 @@ std::string protocol_text(std::uint8_t protocol) {
   }
 }
 
+std::optional<std::uint8_t> protocol_from_text(std::string_view name) {
+  name = trim(name);
+  for (const auto number :
+       {net::protocol::tcp, net::protocol::udp, net::protocol::icmp, net::protocol::icmpv6,
+        net::protocol::sctp, net::protocol::igmp, net::protocol::gre}) {
+    if (equal_ignoring_case(name, protocol_text(number))) return number;
+  }
+  return std::nullopt;
+}
+
 std::string endpoint_text(const net::Address& address, net::IpVersion version,
                           std::optional<std::uint16_t> port) {
   const std::string text = net::address_text(address, version);
@@ -83,17 +95,21 @@ std::string endpoint_text(const net::Address& address, net::IpVersion version,
 
 namespace {
 
-std::string end_text(const Subject& s, const net::Address& address, std::uint16_t port) {
-  const bool ports = has_ports(s.tuple.protocol);
+std::string end_text(const Subject& s, const net::Address& address, std::uint16_t port, bool has_port) {
+  const bool ports = has_port && s.has_ports();
   if (!s.has_addresses) return ports ? fmt::format("-:{}", port) : "-";
   return endpoint_text(address, s.tuple.version, ports ? std::optional(port) : std::nullopt);
 }
 
 }  // namespace
 
-std::string source_text(const Subject& s) { return end_text(s, s.tuple.source, s.tuple.source_port); }
+bool Subject::has_ports() const { return has_protocol && detect::has_ports(tuple.protocol); }
+
+std::string source_text(const Subject& s) {
+  return end_text(s, s.tuple.source, s.tuple.source_port, s.has_port[0]);
+}
 std::string destination_text(const Subject& s) {
-  return end_text(s, s.tuple.destination, s.tuple.destination_port);
+  return end_text(s, s.tuple.destination, s.tuple.destination_port, s.has_port[1]);
 }
 
 Subject subject_of(const flow::FlowRecord& record, std::string_view input, std::uint64_t number) {
@@ -125,6 +141,11 @@ TableSubjects::TableSubjects(const data::Table& table, std::string_view input)
   source_port_ = numbers_of(find(table, Feature::src_port));
   destination_port_ = numbers_of(find(table, Feature::dst_port));
   protocol_ = numbers_of(find(table, Feature::protocol));
+  // Public sets write its name.
+  for (std::size_t i = 0; i < protocol_.values.size(); ++i) {
+    if (const auto number = protocol_from_text(protocol_.column->vocabulary[i]))
+      protocol_.values[i] = *number;
+  }
   duration_us_ = numbers_of(find(table, Feature::flow_duration));
   packets_[0] = numbers_of(find(table, Feature::fwd_pkts));
   packets_[1] = numbers_of(find(table, Feature::bwd_pkts));
@@ -139,15 +160,18 @@ TableSubjects::TableSubjects(const data::Table& table, std::string_view input)
 TableSubjects::Numbers TableSubjects::numbers_of(const data::Column* column) {
   Numbers numbers{column, {}};
   if (column == nullptr || column->kind == data::Kind::numeric) return numbers;
-  for (const auto& text : column->vocabulary) numbers.values.push_back(parse_number(text).value_or(0));
+  for (const auto& text : column->vocabulary) {
+    numbers.values.push_back(parse_number(text).value_or(std::numeric_limits<double>::quiet_NaN()));
+  }
   return numbers;
 }
 
-std::uint64_t TableSubjects::Numbers::at(std::size_t row) const {
-  if (column == nullptr || column->missing(row)) return 0;
+std::optional<std::uint64_t> TableSubjects::Numbers::at(std::size_t row) const {
+  if (column == nullptr || column->missing(row)) return std::nullopt;
   const double value =
       column->kind == data::Kind::numeric ? column->numbers[row] : values[column->codes[row]];
-  return value >= 0 && value < 1e18 ? static_cast<std::uint64_t>(value) : 0;
+  if (!(value >= 0 && value < 1e18)) return std::nullopt;
+  return static_cast<std::uint64_t>(value);
 }
 
 Subject TableSubjects::at(std::size_t row) const {
@@ -166,18 +190,24 @@ Subject TableSubjects::at(std::size_t row) const {
     subject.tuple.destination = destination->address;
     subject.tuple.version = source->version;
   }
-  subject.tuple.source_port = static_cast<std::uint16_t>(source_port_.at(row));
-  subject.tuple.destination_port = static_cast<std::uint16_t>(destination_port_.at(row));
-  subject.tuple.protocol = static_cast<std::uint8_t>(protocol_.at(row));
-  subject.icmp_type = static_cast<std::uint8_t>(icmp_type_.at(row));
-  subject.icmp_code = static_cast<std::uint8_t>(icmp_code_.at(row));
+  const auto take = [row](const Numbers& from, auto& to) {
+    const auto number = from.at(row);
+    to = static_cast<std::remove_reference_t<decltype(to)>>(number.value_or(0));
+    return number.has_value();
+  };
+  subject.has_port[0] = take(source_port_, subject.tuple.source_port);
+  subject.has_port[1] = take(destination_port_, subject.tuple.destination_port);
+  subject.has_protocol = take(protocol_, subject.tuple.protocol);
+  take(icmp_type_, subject.icmp_type);
+  take(icmp_code_, subject.icmp_code);
   for (int way = 0; way < 2; ++way) {
-    subject.packets[way] = packets_[way].at(row);
-    subject.bytes[way] = bytes_[way].at(row);
-    subject.ip_bytes[way] = ip_bytes_[way].at(row);
+    subject.has_packets[way] = take(packets_[way], subject.packets[way]);
+    subject.has_bytes[way] = take(bytes_[way], subject.bytes[way]);
+    take(ip_bytes_[way], subject.ip_bytes[way]);
   }
   if (timestamp_ != nullptr) subject.start_us = parse_iso8601(timestamp_->text_at(row));
-  if (subject.start_us) subject.last_us = *subject.start_us + static_cast<std::int64_t>(duration_us_.at(row));
+  if (subject.start_us)
+    subject.last_us = *subject.start_us + static_cast<std::int64_t>(duration_us_.at(row).value_or(0));
   return subject;
 }
 

@@ -19,6 +19,10 @@ struct Subject {
 
   bool has_addresses = false;
   net::FiveTuple tuple;  // ports and protocol also without addresses, 0 if unknown
+  // What the row of a table says; both ends, both directions.
+  bool has_protocol = true;
+  bool has_port[2] = {true, true};
+  bool has_packets[2] = {true, true}, has_bytes[2] = {true, true};
   std::uint8_t icmp_type = 0, icmp_code = 0;
   std::optional<std::int64_t> start_us, last_us;
   std::uint64_t packets[2] = {};   // by flow::Direction
@@ -27,6 +31,9 @@ struct Subject {
 
   std::uint64_t packets_both() const { return packets[0] + packets[1]; }
   std::uint64_t bytes_both() const { return bytes[0] + bytes[1]; }
+  bool has_any_packets() const { return has_packets[0] || has_packets[1]; }
+  bool has_any_bytes() const { return has_bytes[0] || has_bytes[1]; }
+  bool has_ports() const;  // known, and the protocol has such
 };
 
 Subject subject_of(const flow::FlowRecord& record, std::string_view input, std::uint64_t number);
@@ -44,8 +51,8 @@ class TableSubjects {
   // A column of whole numbers, also where it was read as text.
   struct Numbers {
     const data::Column* column = nullptr;
-    std::vector<double> values;  // of a text column, by code
-    std::uint64_t at(std::size_t row) const;
+    std::vector<double> values;  // of a text column, by code; NaN if it is no number
+    std::optional<std::uint64_t> at(std::size_t row) const;
   };
   static Numbers numbers_of(const data::Column* column);
   using Addresses = std::vector<std::optional<net::IpAddress>>;  // by code
@@ -70,6 +77,8 @@ bool has_ports(std::uint8_t protocol);
 
 // "TCP", "UDP", "ICMP", "IPv6-ICMP", "SCTP", else its number.
 std::string protocol_text(std::uint8_t protocol);
+// The number of one of these names, in any case.
+std::optional<std::uint8_t> protocol_from_text(std::string_view name);
 
 // Reads "2026-11-21T11:41:29.123456Z" or with a blank for the T, as microseconds since 1970.
 std::optional<std::int64_t> parse_iso8601(std::string_view text);

@@ -36,6 +36,24 @@ TEST(SubjectTest, RowsOfFlowTablesKnowTheirFlow) {
   EXPECT_EQ(first.packets_both(), 5u);
   EXPECT_FALSE(subjects.at(1).has_addresses);
   EXPECT_FALSE(subjects.at(1).start_us);
+  EXPECT_TRUE(first.has_protocol && first.has_packets[0] && first.has_packets[1] && first.has_port[1]);
+  EXPECT_FALSE(first.has_any_bytes());
+}
+
+TEST(SubjectTest, WhatATableDoesNotSayIsNotKnown) {
+  const auto table = data::parse_table("duration,proto,fwd_pkts\n1,tcp,\n2,UDP,5\n3,quic,0\n");
+  ASSERT_TRUE(table);
+  const TableSubjects subjects(*table, "rows.csv");
+  EXPECT_TRUE(subjects.at(0).has_protocol);
+  EXPECT_EQ(subjects.at(0).tuple.protocol, 6);
+  EXPECT_EQ(subjects.at(1).tuple.protocol, 17);
+  EXPECT_FALSE(subjects.at(2).has_protocol);
+  EXPECT_FALSE(subjects.at(0).has_any_packets());
+  EXPECT_TRUE(subjects.at(1).has_packets[0]);
+  EXPECT_FALSE(subjects.at(1).has_packets[1]);
+  EXPECT_TRUE(subjects.at(2).has_packets[0]);
+  EXPECT_FALSE(subjects.at(1).has_port[0] || subjects.at(1).has_port[1]);
+  EXPECT_EQ(destination_text(subjects.at(1)), "-");
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ struct HostHash {
 struct Source {
   std::uint64_t flows = 0;
   std::uint64_t packets = 0;
+  bool has_packets = false;
   double score = 0;
   std::map<Host, std::uint64_t> targets;  // flows to each
   std::set<std::uint16_t> ports;
@@ -44,7 +45,8 @@ struct LabelCount {
   std::uint64_t flows = 0;
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;
-  double score = 0;  // highest attack score
+  bool has_packets = false, has_bytes = false;  // any row said
+  double score = 0;                             // highest attack score
   std::optional<std::int64_t> first_us, last_us;
   std::unordered_map<Host, Source, HostHash> sources;
   std::uint64_t flows_beyond = 0;  // of sources for which there was no room
@@ -142,6 +144,8 @@ void VerdictSummary::add(const Subject& subject, const Verdict& verdict) {
   if (verdict.is_unknown) ++impl_->unknown;
   LabelCount& label = impl_->labels[verdict.label];
   ++label.flows;
+  label.has_packets = label.has_packets || subject.has_any_packets();
+  label.has_bytes = label.has_bytes || subject.has_any_bytes();
   label.packets += subject.packets_both();
   label.bytes += subject.bytes_both();
   label.score = std::max(label.score, verdict.score);
@@ -163,6 +167,7 @@ void VerdictSummary::add(const Subject& subject, const Verdict& verdict) {
   Source& source = found->second;
   ++source.flows;
   source.packets += subject.packets_both();
+  source.has_packets = source.has_packets || subject.has_any_packets();
   source.score = std::max(source.score, verdict.score);
   const Host to{subject.tuple.destination, subject.tuple.version};
   if (const auto target = source.targets.find(to); target != source.targets.end()) {
@@ -172,7 +177,8 @@ void VerdictSummary::add(const Subject& subject, const Verdict& verdict) {
   } else {
     source.more_targets = true;
   }
-  if (!has_ports(subject.tuple.protocol) || source.ports.contains(subject.tuple.destination_port)) return;
+  if (!subject.has_ports() || !subject.has_port[1] || source.ports.contains(subject.tuple.destination_port))
+    return;
   if (source.ports.size() < impl_->options.ports_max) {
     source.ports.insert(subject.tuple.destination_port);
   } else {
@@ -209,8 +215,9 @@ void VerdictSummary::Impl::table(const SummaryStyle& style, std::string& out) co
     const std::string_view colour = !style.colours ? "" : i == 0 ? kGreen : kRed;
     fmt::format_to(to, "  {}{:<{}}{} {:>11} {:>8} {:>12} {:>8} {:>6.3f}  {:<{}}  {}\n", colour, names[i],
                    width, plain, with_thousands(label.flows), share_text(label.flows, flows),
-                   with_thousands(label.packets), short_bytes(label.bytes), label.score,
-                   moment(label.first_us), time_width, moment(label.last_us));
+                   label.has_packets ? with_thousands(label.packets) : "-",
+                   label.has_bytes ? short_bytes(label.bytes) : "-", label.score, moment(label.first_us),
+                   time_width, moment(label.last_us));
   }
 }
 
@@ -303,8 +310,8 @@ std::string VerdictSummary::to_json(std::size_t top) const {
     json.begin_object();
     json.field("label", manifest.labels[i]);
     json.field("flows", label.flows);
-    json.field("packets", label.packets);
-    json.field("payload_bytes", label.bytes);
+    if (label.has_packets || label.flows == 0) json.field("packets", label.packets);
+    if (label.has_bytes || label.flows == 0) json.field("payload_bytes", label.bytes);
     json.field("score_max", label.score);
     if (label.first_us) json.field("first", iso8601(*label.first_us));
     if (label.last_us) json.field("last", iso8601(*label.last_us));
@@ -319,7 +326,7 @@ std::string VerdictSummary::to_json(std::size_t top) const {
         json.begin_object();
         json.field("ip", net::address_text(host.address, host.version));
         json.field("flows", source->flows);
-        json.field("packets", source->packets);
+        if (source->has_packets) json.field("packets", source->packets);
         json.field("score_max", source->score);
         json.field("targets", source->targets.size());
         json.field("ports", source->ports.size());

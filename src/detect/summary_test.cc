@@ -58,6 +58,21 @@ TEST(SummaryTest, AFloodOfSourcesStaysInItsBounds) {
   EXPECT_THAT(summary.to_text({}), HasSubstr("over 5 more"));
 }
 
+TEST(SummaryTest, PacketsThatNoRowTellsAreNotZero) {
+  const Detector judged_by = scan_detector();
+  Subject row = flow("10.0.0.9", "10.0.0.2", 80);
+  row.has_packets[0] = row.has_packets[1] = row.has_bytes[0] = row.has_bytes[1] = false;
+  VerdictSummary summary(judged_by);
+  summary.add(row, kScan);
+  EXPECT_THAT(summary.to_text({}), testing::ContainsRegex("scan +1 +100.0 % +- +- "));
+  const auto json = nlohmann::json::parse(summary.to_json(1));
+  EXPECT_FALSE(json["labels"][0].contains("packets"));
+  EXPECT_FALSE(json["labels"][0].contains("payload_bytes"));
+  EXPECT_FALSE(json["labels"][0]["top_sources"][0].contains("packets"));
+  summary.add(flow("10.0.0.9", "10.0.0.2", 80), kScan);
+  EXPECT_TRUE(nlohmann::json::parse(summary.to_json(1))["labels"][0].contains("packets"));
+}
+
 TEST(SummaryTest, NothingAtAll) {
   const Detector judged_by = scan_detector();
   EXPECT_THAT(VerdictSummary(judged_by).to_text({}), HasSubstr("None of 0 flows"));

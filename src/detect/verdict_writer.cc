@@ -28,11 +28,11 @@ std::string eve_time(std::int64_t us) {
 
 void address_fields(JsonWriter& json, const Subject& s, std::string_view source, std::string_view source_port,
                     std::string_view destination, std::string_view destination_port) {
-  const bool ports = has_ports(s.tuple.protocol);
+  const bool ports = s.has_ports();
   if (s.has_addresses) json.field(source, net::address_text(s.tuple.source, s.tuple.version));
-  if (ports) json.field(source_port, s.tuple.source_port);
+  if (ports && s.has_port[0]) json.field(source_port, s.tuple.source_port);
   if (s.has_addresses) json.field(destination, net::address_text(s.tuple.destination, s.tuple.version));
-  if (ports) json.field(destination_port, s.tuple.destination_port);
+  if (ports && s.has_port[1]) json.field(destination_port, s.tuple.destination_port);
 }
 
 }  // namespace
@@ -150,10 +150,12 @@ void VerdictWriter::write_table(const Subject& s, const Verdict& v, const Explan
     start.pop_back();
   }
   const std::string_view colour = !options_.colours ? "" : severity(v) == 1 ? kRed : kYellow;
-  fmt::format_to(std::back_inserter(out), "{:<26} {:<{}} {:<{}} {:<5} {:>8} {:>10}  {}{:<{}}{} {:5.3f}\n",
-                 start, source, source_width_, destination, destination_width_,
-                 protocol_text(s.tuple.protocol), s.packets_both(), s.bytes_both(), colour,
-                 detector_.manifest().labels[v.label], label_width_, options_.colours ? kPlain : "", v.score);
+  const auto known = [](bool is, std::uint64_t number) { return is ? std::to_string(number) : "-"; };
+  fmt::format_to(
+      std::back_inserter(out), "{:<26} {:<{}} {:<{}} {:<5} {:>8} {:>10}  {}{:<{}}{} {:5.3f}\n", start, source,
+      source_width_, destination, destination_width_, s.has_protocol ? protocol_text(s.tuple.protocol) : "-",
+      known(s.has_any_packets(), s.packets_both()), known(s.has_any_bytes(), s.bytes_both()), colour,
+      detector_.manifest().labels[v.label], label_width_, options_.colours ? kPlain : "", v.score);
   if (why == nullptr) return;
   for (const Reason& reason : why->reasons) {
     fmt::format_to(std::back_inserter(out), "  {:+.3f}  {}\n", reason.contribution,
@@ -174,16 +176,20 @@ void VerdictWriter::write_csv(const Subject& s, const Verdict& v, const Explanat
   out += ',';
   if (s.has_addresses) net::append_address(out, s.tuple.source, s.tuple.version);
   out += ',';
-  const bool ports = has_ports(s.tuple.protocol);
-  if (ports) append_number(out, std::uint64_t{s.tuple.source_port});
+  const bool ports = s.has_ports();
+  if (ports && s.has_port[0]) append_number(out, std::uint64_t{s.tuple.source_port});
   out += ',';
   if (s.has_addresses) net::append_address(out, s.tuple.destination, s.tuple.version);
   out += ',';
-  if (ports) append_number(out, std::uint64_t{s.tuple.destination_port});
+  if (ports && s.has_port[1]) append_number(out, std::uint64_t{s.tuple.destination_port});
   out += ',';
-  number(std::uint64_t{s.tuple.protocol});
-  for (const auto packets : s.packets) number(packets);
-  for (const auto bytes : s.bytes) number(bytes);
+  const auto number_if = [&out](bool is_known, std::uint64_t value) {
+    if (is_known) append_number(out, value);
+    out += ',';
+  };
+  number_if(s.has_protocol, s.tuple.protocol);
+  for (int way = 0; way < 2; ++way) number_if(s.has_packets[way], s.packets[way]);
+  for (int way = 0; way < 2; ++way) number_if(s.has_bytes[way], s.bytes[way]);
   const Manifest& manifest = detector_.manifest();
   append_csv_cell(out, manifest.labels[v.label]);
   out += ',';
@@ -213,11 +219,11 @@ void VerdictWriter::write_ndjson(const Subject& s, const Verdict& v, const Expla
   if (s.start_us) json.field("start", iso8601(*s.start_us));
   if (s.last_us) json.field("last", iso8601(*s.last_us));
   address_fields(json, s, "src_ip", "src_port", "dst_ip", "dst_port");
-  json.field("protocol", std::uint64_t{s.tuple.protocol});
-  json.field("fwd_pkts", s.packets[0]);
-  json.field("bwd_pkts", s.packets[1]);
-  json.field("fwd_bytes", s.bytes[0]);
-  json.field("bwd_bytes", s.bytes[1]);
+  if (s.has_protocol) json.field("protocol", std::uint64_t{s.tuple.protocol});
+  if (s.has_packets[0]) json.field("fwd_pkts", s.packets[0]);
+  if (s.has_packets[1]) json.field("bwd_pkts", s.packets[1]);
+  if (s.has_bytes[0]) json.field("fwd_bytes", s.bytes[0]);
+  if (s.has_bytes[1]) json.field("bwd_bytes", s.bytes[1]);
   json.field("label", manifest.labels[v.label]);
   json.field("label_score", v.label_score);
   json.field("score", v.score);
@@ -239,17 +245,17 @@ void VerdictWriter::write_eve(const Subject& s, const Verdict& v, const Explanat
   const std::string& label = manifest.labels[v.label];
   JsonWriter json(out);
   json.begin_object();
-  json.field("timestamp", eve_time(s.last_us.value_or(s.start_us.value_or(0))));
+  if (const auto at = s.last_us ? s.last_us : s.start_us) json.field("timestamp", eve_time(*at));
   json.field("flow_id", flow_number(s));
   json.field("pcap_filename", s.input);
   json.field("event_type", "alert");
   address_fields(json, s, "src_ip", "src_port", "dest_ip", "dest_port");
-  json.field("proto", protocol_text(s.tuple.protocol));
+  if (s.has_protocol) json.field("proto", protocol_text(s.tuple.protocol));
   if (s.tuple.protocol == net::protocol::icmp || s.tuple.protocol == net::protocol::icmpv6) {
     json.field("icmp_type", std::uint64_t{s.icmp_type});
     json.field("icmp_code", std::uint64_t{s.icmp_code});
   }
-  if (s.has_addresses) {
+  if (s.has_addresses && s.has_protocol && (!s.has_ports() || (s.has_port[0] && s.has_port[1]))) {
     flow::FlowRecord record;
     record.tuple = s.tuple;
     record.icmp_type = s.icmp_type;
@@ -275,10 +281,18 @@ void VerdictWriter::write_eve(const Subject& s, const Verdict& v, const Explanat
   json.end_object();
   json.key("flow");
   json.begin_object();
-  json.field("pkts_toserver", s.packets[0]);
-  json.field("pkts_toclient", s.packets[1]);
-  json.field("bytes_toserver", s.ip_bytes[0] != 0 ? s.ip_bytes[0] : s.bytes[0]);
-  json.field("bytes_toclient", s.ip_bytes[1] != 0 ? s.ip_bytes[1] : s.bytes[1]);
+  constexpr std::string_view kPackets[] = {"pkts_toserver", "pkts_toclient"},
+                             kBytes[] = {"bytes_toserver", "bytes_toclient"};
+  for (int way = 0; way < 2; ++way) {
+    if (s.has_packets[way]) json.field(kPackets[way], s.packets[way]);
+  }
+  for (int way = 0; way < 2; ++way) {
+    if (s.ip_bytes[way] != 0) {
+      json.field(kBytes[way], s.ip_bytes[way]);
+    } else if (s.has_bytes[way]) {
+      json.field(kBytes[way], s.bytes[way]);
+    }
+  }
   if (s.start_us) json.field("start", eve_time(*s.start_us));
   json.end_object();
   json.key("nidus");

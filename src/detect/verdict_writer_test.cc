@@ -79,6 +79,26 @@ TEST(VerdictWriterTest, NdjsonSaysWhatIsKnown) {
   EXPECT_FALSE(row.contains("src_ip"));
 }
 
+// A row of a table without such columns, as those of NSL-KDD.
+TEST(VerdictWriterTest, NothingIsInventedOfARow) {
+  const auto table = data::parse_table("duration,hot\n1,0\n");
+  ASSERT_TRUE(table);
+  const Subject subject = TableSubjects(*table, "rows.csv").at(0);
+  const auto row = nlohmann::json::parse(written(VerdictFormat::ndjson, subject, kScan));
+  for (const char* const key : {"start", "last", "src_port", "dst_port", "protocol", "fwd_pkts", "bwd_pkts",
+                                "fwd_bytes", "bwd_bytes"}) {
+    EXPECT_FALSE(row.contains(key)) << key;
+  }
+  EXPECT_THAT(written(VerdictFormat::csv, subject, kScan), testing::StartsWith("rows.csv,1,,,,,,,,,,,scan,"));
+  const auto event = nlohmann::json::parse(written(VerdictFormat::eve, subject, kScan));
+  EXPECT_FALSE(event.contains("timestamp"));
+  EXPECT_FALSE(event.contains("proto"));
+  EXPECT_TRUE(event["flow"].empty());
+  EXPECT_EQ(event["alert"]["signature"], "nidus small: scan");
+  EXPECT_THAT(written(VerdictFormat::table, subject, kScan),
+              testing::ContainsRegex("row 1 .* - +- +-  scan"));
+}
+
 TEST(VerdictWriterTest, ATableRowIsForPeople) {
   const std::string line = written(VerdictFormat::table, flow("10.0.0.1", "10.0.0.2", 22), kScan);
   EXPECT_THAT(line, HasSubstr("2023-11-14 22:13:20.123456 10.0.0.1:4000"));
