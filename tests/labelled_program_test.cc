@@ -195,5 +195,22 @@ TEST_F(LabelledTest, OptionsWithoutEffectAreRefused) {
   refused("--model boost --rounds 5 --scale-pos-weight 3", "--scale-pos-weight");
 }
 
+TEST_F(LabelledTest, AColumnOfUnknownTextsIsTold) {
+  std::string rows = "size,service,label\n", other = rows;
+  Random random(2);
+  for (int i = 0; i < 300; ++i) {
+    const auto size = random.below(1000);
+    const std::string label = size > 500 ? "flood" : "benign";
+    rows += std::to_string(size) + (i % 2 == 0 ? ",http," : ",dns,") + label + "\n";
+    other += std::to_string(size) + (i % 2 == 0 ? ",HTTP/1," : ",DNS/1,") + label + "\n";
+  }
+  write("rows.csv", rows);
+  write("other.csv", other);
+  ASSERT_EQ(nidus("train rows.csv --label label --trees 5 -o made").status, 0);
+  EXPECT_THAT(nidus("evaluate made other.csv --label label").err, HasSubstr("'service' (100.0 % of 300)"));
+  EXPECT_THAT(nidus("detect other.csv --detector made").err, HasSubstr("'service' (100.0 % of 300)"));
+  EXPECT_THAT(nidus("detect rows.csv --detector made").err, Not(HasSubstr("'service'")));
+}
+
 }  // namespace
 }  // namespace nidus

@@ -30,6 +30,7 @@
 #include "detect/subject.h"
 #include "detect/summary.h"
 #include "detect/table_judge.h"
+#include "detect/unknown_texts.h"
 #include "detect/verdict_writer.h"
 
 namespace nidus::cmd {
@@ -167,6 +168,7 @@ class Run {
         reasoner_(reasoner),
         output_(output),
         summary_(detector),
+        unknown_texts_(detector.manifest().schema),
         label_reasons_(detector.manifest()) {
     if (given.format.empty()) return;
     detect::VerdictWriterOptions options;
@@ -208,6 +210,7 @@ class Run {
 
   bool go_on() const { return !interrupted() && !output_.reader_gone(); }
   const detect::VerdictSummary& summary() const { return summary_; }
+  const detect::UnknownTexts& unknown_texts() const { return unknown_texts_; }
   const LabelReasons& label_reasons() const { return label_reasons_; }
   const std::string& inputs_text() const { return inputs_text_; }
   const std::vector<std::string>& inputs_json() const { return inputs_json_; }
@@ -370,6 +373,7 @@ class Run {
   Result<void> judge_rows(const data::Table& table, const std::string& input, std::uint64_t first) {
     const auto verdicts = table_judge_->judge(table, reasoner_ != nullptr ? &table_rows_ : nullptr);
     if (!verdicts) return verdicts.error();
+    unknown_texts_.add(table);
     const detect::TableSubjects subjects(table, input);
     note_all(
         decided(*verdicts), *workers_,
@@ -393,6 +397,7 @@ class Run {
   const detect::Reasoner* reasoner_;
   Output& output_;
   detect::VerdictSummary summary_;
+  detect::UnknownTexts unknown_texts_;
   LabelReasons label_reasons_;
   std::optional<detect::VerdictWriter> writer_;
   std::optional<detect::Pipeline> pipeline_;
@@ -485,6 +490,7 @@ int run_detect(std::span<const std::string> words) {
                     with_thousands(rolling->block_rows()), rolling->value(),
                     detector->manifest().threshold.value));
   }
+  if (const auto unknown = run.unknown_texts().to_text(); !unknown.empty()) say(unknown);
   const bool wanted = !output->reader_gone();
   if (auto done = output->finish(); !done) return complain(done.error());
   if (wanted && to_stdout) {

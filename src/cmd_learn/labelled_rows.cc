@@ -15,6 +15,7 @@
 #include "cmd/terminal.h"
 #include "detect/binding.h"
 #include "detect/label_rules.h"
+#include "detect/unknown_texts.h"
 #include "model/model.h"
 
 namespace nidus::cmd {
@@ -225,6 +226,11 @@ Result<LabelledRows> rows_for(const detect::Detector& detector, const std::vecto
   auto rows = labels_of_table(*tables, labels, how.part);
   if (!rows) return std::move(rows).error();
   if (auto done = take_values(*tables, manifest.schema, *rows, width); !done) return std::move(done).error();
+  if (!labels.quiet) {
+    detect::UnknownTexts unknown(manifest.schema);
+    unknown.add(tables->table, rows->table_rows);
+    if (const auto text = unknown.to_text(); !text.empty()) say(text);
+  }
   return rows;
 }
 
