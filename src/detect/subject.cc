@@ -140,8 +140,9 @@ TableSubjects::TableSubjects(const data::Table& table, std::string_view input)
   destinations_ = parse_all(destination_);
   source_port_ = numbers_of(find(table, Feature::src_port));
   destination_port_ = numbers_of(find(table, Feature::dst_port));
-  protocol_ = numbers_of(find(table, Feature::protocol));
-  // Public sets write its name.
+  const data::Column* protocol = find(table, Feature::protocol);
+  if (protocol == nullptr) protocol = find(table, {"proto", "protocol_type"});  // Zeek, UNSW-NB15; NSL-KDD
+  protocol_ = numbers_of(protocol);
   for (std::size_t i = 0; i < protocol_.values.size(); ++i) {
     if (const auto number = protocol_from_text(protocol_.column->vocabulary[i]))
       protocol_.values[i] = *number;
