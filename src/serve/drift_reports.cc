@@ -38,6 +38,7 @@ DriftReports::Report DriftReports::of(const Served& served) {
   const std::lock_guard lock(mutex_);
   Entry& entry = entries_[served.name];
   if (is_fresh(entry, served)) return entry.report;
+  entry.is_told = false;
   const detect::RowWindow& window = served.active->window();
   entry.version = served.active->version();
   entry.taken = window.taken();
@@ -52,12 +53,18 @@ bool DriftReports::is_stale(const Detectors::State& state) const {
   const std::lock_guard lock(mutex_);
   return std::any_of(state.all.begin(), state.all.end(), [&](const auto& served) {
     const auto found = entries_.find(served->name);
-    return found == entries_.end() || !is_fresh(found->second, *served);
+    return found == entries_.end() || !found->second.is_told || !is_fresh(found->second, *served);
   });
 }
 
 void DriftReports::refresh(const Detectors::State& state) {
-  for (const auto& served : state.all) set_gauges(*served, *of(*served));
+  for (const auto& served : state.all) {
+    const Report report = of(*served);
+    set_gauges(*served, *report);
+    const std::lock_guard lock(mutex_);
+    // Somebody may have measured again meanwhile, and that is not told yet.
+    if (Entry& entry = entries_[served->name]; entry.report == report) entry.is_told = true;
+  }
   const std::lock_guard lock(mutex_);
   std::erase_if(entries_, [&](const auto& entry) { return state.find(entry.first) == nullptr; });
 }

@@ -31,7 +31,7 @@ class DriftReports {
   // Of the active version, kFresh old at most unless there is nothing new. The error says why there is none.
   Report of(const Served& served);
 
-  // Whether refresh() would have to measure.
+  // Whether the gauges say something else than of() would: refresh() has something to do then.
   bool is_stale(const Detectors::State& state) const;
   // Brings the gauges up to date.
   void refresh(const Detectors::State& state);
@@ -42,6 +42,7 @@ class DriftReports {
     std::uint64_t taken = 0;  // by the window, when it was measured
     std::chrono::steady_clock::time_point measured;
     Report report;
+    bool is_told = false;  // by the gauges
   };
   bool is_fresh(const Entry& entry, const Served& served) const;
   void set_gauges(const Served& served, const Result<detect::DriftReport>& report);

@@ -85,6 +85,18 @@ TEST_F(DriftRouteTest, RowsThatAreOthersAreTold) {
   EXPECT_THAT(metrics, HasSubstr("nidus_drift_verdict{detector=\"pair\"} 0"));
 }
 
+// Asking for the report measures, and what was measured has to reach the gauges without measuring it again.
+TEST_F(DriftRouteTest, GaugesAreThereAfterTheReportWasAskedFor) {
+  start_described();
+  for (int i = 0; i < 10; ++i) send_rows(1000, 0);
+  ASSERT_EQ(json(get("/api/v1/drift"))["detectors"].size(), 2u);
+  const std::string first = get("/metrics").body;
+  EXPECT_THAT(first, HasSubstr("nidus_drift_verdict{detector=\"described\"} 1"));
+  EXPECT_THAT(first, HasSubstr("nidus_drift_verdict{detector=\"pair\"} 0"));
+  const std::string rows = std::to_string(report()["report"]["rows"].get<int>());
+  EXPECT_THAT(first, HasSubstr("nidus_drift_window_rows{detector=\"described\"} " + rows));
+}
+
 TEST_F(DriftRouteTest, ADetectorThatKnowsNoRowsSaysSo) {
   start_described();
   const Json all = json(get("/api/v1/drift"));
