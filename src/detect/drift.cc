@@ -261,9 +261,11 @@ Result<DriftReport> measure_drift(const Manifest& manifest, const Observed& obse
       coarse = histogram_of_quantiles(then.levels, then.quantiles);
       then.histogram = &coarse;
     }
-    if (rows == 0 || then.histogram == nullptr || then.histogram->shares.empty()) continue;
-    compare(then, category, values, column);
-    if (column.unknown >= kUnknownMoved && column.verdict == Drift::stable) column.verdict = Drift::moved;
+    if (rows != 0 && then.histogram != nullptr && !then.histogram->shares.empty())
+      compare(then, category, values, column);
+    // Texts that are new can be told without knowing how often each was there.
+    if (rows >= kRowsLeast && column.unknown >= kUnknownMoved && column.verdict < Drift::moved)
+      column.verdict = Drift::moved;
   }
   out.score.name = "score";
   if (baseline.scores != 0 && rows != 0) {

@@ -201,6 +201,21 @@ TEST(Drift, ADetectorOfQuantilesAloneIsComparedMoreCoarsely) {
   EXPECT_EQ(drifted->score.verdict, Drift::none);
 }
 
+TEST(Drift, TextsThatAreNewAreToldByADetectorOfQuantilesAloneToo) {
+  Manifest manifest = described(drawn(20'000, 1));
+  manifest.baseline = {};
+  const Rows rows = drawn(20'000, 2), few = drawn(50, 2);
+  const auto verdict = [&](const Rows& of, double unknown) {
+    const std::vector<double> shares = {0, unknown};
+    const auto report = measure_drift(manifest, {of.values, of.scores, 0, shares});
+    return report ? report->columns[1].verdict : Drift::drifted;
+  };
+  EXPECT_EQ(verdict(rows, 1), Drift::moved);
+  EXPECT_EQ(verdict(rows, 0.011), Drift::moved);
+  EXPECT_EQ(verdict(rows, 0.009), Drift::none);
+  EXPECT_EQ(verdict(few, 1), Drift::none);
+}
+
 TEST(Drift, HowManyAlarmsThereAreBesideWhatTheThresholdWasDrawnFor) {
   Manifest manifest = described(drawn(20'000, 1));
   manifest.threshold.value = 0.9;
