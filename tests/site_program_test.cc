@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 #include "base/file.h"
@@ -257,15 +258,26 @@ TEST_F(SiteTest, ALineThatFollowsTheTraffic) {
   const auto judged = nidus("detect site.csv -d made --rolling 0.02 --format csv");
   ASSERT_EQ(judged.status, 0) << judged.err;
   EXPECT_THAT(judged.err, HasSubstr("the line was drawn 40 times, by 1,000 rows each"));
-  // Only the first thousand were judged by the detector's own line.
+  // Only the first three blocks were judged by the detector's own line.
   std::size_t attacks = 0, row = 0, early = 0;
+  std::set<std::string> lines;
+  const double own = manifest("made").threshold.value;
   for (std::size_t at = 0; (at = judged.out.find('\n', at)) != std::string::npos; ++at, ++row) {
     const std::string line = judged.out.substr(at + 1, judged.out.find('\n', at + 1) - at - 1);
-    if (line.find("flood") == std::string::npos) continue;
-    ++(row < 1000 ? early : attacks);
+    const std::size_t flood = line.find(",flood,");
+    if (flood == std::string::npos) continue;
+    ++(row < 3000 ? early : attacks);
+    // The line that is written is the one that was used.
+    const std::size_t score = line.find(',', flood + 7) + 1, used = line.find(',', score) + 1;
+    EXPECT_GE(std::stod(line.substr(score)), std::stod(line.substr(used)));
+    lines.insert(line.substr(used, line.find(',', used) - used));
+    if (row < 3000) {
+      EXPECT_DOUBLE_EQ(std::stod(line.substr(used)), own);
+    }
   }
-  EXPECT_GT(early, 200u);
-  EXPECT_NEAR(static_cast<double>(attacks) / 39'000, 0.025, 0.015);
+  EXPECT_GT(early, 600u);
+  EXPECT_NEAR(static_cast<double>(attacks) / 37'000, 0.025, 0.015);
+  EXPECT_GT(lines.size(), 5u);
   EXPECT_EQ(nidus("detect site.csv -d made --rolling 0.02 --threshold 0.5").status, 2);
 }
 

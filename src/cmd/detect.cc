@@ -258,6 +258,7 @@ class Run {
       for (std::size_t i = 0; i < some.size(); ++i) {
         const bool has_reasons = reasoner_ != nullptr && next < explained_.size() && explained_[next] == i;
         const detect::Explanation* const why = has_reasons ? &explanations_[next++] : nullptr;
+        if (rolling_ && writer_) writer_->set_threshold(lines_[first + i]);
         if (!note(subject_at(first + i), some[i], why)) return false;
       }
     }
@@ -269,8 +270,10 @@ class Run {
   std::span<const detect::Verdict> decided(std::span<const detect::Verdict> drafts) {
     if (!rolling_) return drafts;
     decided_.assign(drafts.begin(), drafts.end());
+    lines_.clear();
     for (auto& verdict : decided_) {
       const double score = verdict.score;
+      lines_.push_back(rolling_->value());
       if (!(score >= rolling_->value())) {
         verdict.label = 0;
         verdict.label_score = detector_.model().outputs() == 1 ? score : 1 - score;
@@ -371,9 +374,11 @@ class Run {
   }
 
   Result<void> judge_rows(const data::Table& table, const std::string& input, std::uint64_t first) {
+    const std::uint64_t empty_before = table_judge_->empty_rows();
     const auto verdicts = table_judge_->judge(table, reasoner_ != nullptr ? &table_rows_ : nullptr);
     if (!verdicts) return verdicts.error();
     unknown_texts_.add(table);
+    summary_.add_empty(table_judge_->empty_rows() - empty_before);
     const detect::TableSubjects subjects(table, input);
     note_all(
         decided(*verdicts), *workers_,
@@ -394,6 +399,7 @@ class Run {
   const detect::Detector judging_;  // with a line that moves: without any line
   std::optional<detect::RollingThreshold> rolling_;
   std::vector<detect::Verdict> decided_;
+  std::vector<double> lines_;  // by which each of them was
   const detect::Reasoner* reasoner_;
   Output& output_;
   detect::VerdictSummary summary_;
@@ -449,8 +455,10 @@ int run_detect(std::span<const std::string> words) {
 
   Run run(given, *detector, reasoner ? &*reasoner : nullptr, *output);
   if (given.rolling) {
-    auto rolling = detect::RollingThreshold::make(detector->manifest().threshold.value,
-                                                  {.site = {.rate = *given.rolling}});
+    const bool ends_at_1 = detector->model().scale() == model::Scale::probability;
+    auto rolling = detect::RollingThreshold::make(
+        detector->manifest().threshold.value,
+        {.site = {.rate = *given.rolling}, .end = ends_at_1 ? 1 : std::numeric_limits<double>::infinity()});
     if (!rolling) return complain(rolling.error());
     run.roll(std::move(*rolling));
   }
@@ -489,6 +497,12 @@ int run_detect(std::span<const std::string> words) {
                     with_thousands(rolling->rows() / rolling->block_rows()),
                     with_thousands(rolling->block_rows()), rolling->value(),
                     detector->manifest().threshold.value));
+    if (rolling->blocks_left_out() != 0) {
+      say(
+          fmt::format("{} of these times it was left as it was: a line by those rows would leave hardly any "
+                      "score above it, so they look attacked",
+                      with_thousands(rolling->blocks_left_out())));
+    }
   }
   if (const auto unknown = run.unknown_texts().to_text(); !unknown.empty()) say(unknown);
   const bool wanted = !output->reader_gone();

@@ -78,6 +78,11 @@ Result<SiteThreshold> site_threshold(std::span<const double> given, const SiteOp
   return out;
 }
 
+bool leaves_no_room(double line, double before, double end) {
+  constexpr double kRoomLeast = 1e-3;
+  return line > before && end - line < kRoomLeast * (end - before);
+}
+
 Result<RollingThreshold> RollingThreshold::make(double begins_at, const Options& options) {
   if (!is_good(options.site)) return bad_options();
   if (options.blocks == 0 || options.blocks > kBlocksMax)
@@ -94,7 +99,7 @@ Result<RollingThreshold> RollingThreshold::make(double begins_at, const Options&
 }
 
 RollingThreshold::RollingThreshold(double begins_at, const Options& options, std::size_t block_rows)
-    : options_(options), block_rows_(block_rows), value_(begins_at) {
+    : options_(options), block_rows_(block_rows), began_at_(begins_at), value_(begins_at) {
   block_.reserve(block_rows_);
   lines_.reserve(options_.blocks);
 }
@@ -108,11 +113,16 @@ bool RollingThreshold::add(double score) {
   const auto line = site_threshold(block_, options_.site);
   block_.clear();
   if (!line) return false;  // make() has seen to it that there are enough
+  if (leaves_no_room(line->value, began_at_, options_.end)) {
+    ++left_out_;
+    return false;
+  }
   if (lines_.size() < options_.blocks) {
     lines_.push_back(line->value);
   } else {
     lines_[std::exchange(oldest_, (oldest_ + 1) % lines_.size())] = line->value;
   }
+  if (lines_.size() < std::min(kBlocksLeast, options_.blocks)) return false;
   const double before = std::exchange(value_, median(lines_));
   return value_ != before;
 }

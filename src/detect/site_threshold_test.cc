@@ -127,11 +127,11 @@ TEST(RollingThreshold, BeginsWithTheLineItWasGivenAndThenFollowsTheTraffic) {
       RollingThreshold::make(0.9, {.site = {.rate = 0.02, .trim = 0}, .blocks = 8, .block_rows = 1000});
   ASSERT_TRUE(rolling);
   Random random(1);
-  for (int i = 0; i < 999; ++i) EXPECT_FALSE(rolling->add(random.unit() / 2));
+  for (int i = 0; i < 2999; ++i) EXPECT_FALSE(rolling->add(random.unit() / 2));
   EXPECT_EQ(rolling->value(), 0.9);
   EXPECT_TRUE(rolling->add(0.1));
   EXPECT_NEAR(rolling->value(), 0.49, 0.01);
-  for (int i = 0; i < 7000; ++i) rolling->add(random.unit() / 2);
+  for (int i = 0; i < 5000; ++i) rolling->add(random.unit() / 2);
   // The traffic changes for good. After four of eight blocks the line lies between both, after five at the
   // new.
   for (int i = 0; i < 5000; ++i) rolling->add(random.unit());
@@ -154,6 +154,57 @@ TEST(RollingThreshold, AFloodDoesNotMoveIt) {
   for (std::size_t i = 0; i < 10 * rolling->block_rows(); ++i) rolling->add(0.95);
   EXPECT_NEAR(rolling->value(), before, 0.005);
   EXPECT_LT(share_at_or_above(uniform(100'000, random, 0, 0.6), rolling->value()), 0.02);
+}
+
+TEST(RollingThreshold, AFloodAtTheBeginningDoesNotMoveIt) {
+  auto rolling = RollingThreshold::make(0.5, {.site = {.rate = 0.01}});
+  ASSERT_TRUE(rolling);
+  ASSERT_EQ(rolling->block_rows(), 2000u);
+  Random random(6);
+  const auto block = [&](std::size_t flooded) {
+    for (const double score : uniform(2000 - flooded, random, 0, 0.6)) rolling->add(score);
+    for (std::size_t i = 0; i < flooded; ++i) rolling->add(0.99999);
+  };
+  block(1500);
+  EXPECT_EQ(rolling->value(), 0.5);
+  block(0);
+  EXPECT_EQ(rolling->value(), 0.5);
+  block(0);
+  EXPECT_LT(rolling->value(), 0.6);
+  // Nor one of four.
+  block(0);
+  EXPECT_LT(rolling->value(), 0.6);
+  // Whoever keeps one block has its line at once.
+  auto one = RollingThreshold::make(0.5, {.site = {.rate = 0.01}, .blocks = 1});
+  ASSERT_TRUE(one);
+  for (const double score : uniform(2000, random, 0, 0.2)) one->add(score);
+  EXPECT_LT(one->value(), 0.2);
+}
+
+// Attacks in every block, more than are trimmed, whose scores lie where probabilities end.
+TEST(RollingThreshold, NeverGoesWhereNothingIsAnAlarm) {
+  const auto attacked = [](double end) {
+    auto rolling = RollingThreshold::make(0.5, {.site = {.rate = 0.01}, .end = end});
+    EXPECT_TRUE(rolling);
+    Random random(7);
+    for (int block = 0; block < 12; ++block) {
+      for (const double score : uniform(1900, random, 0, 0.6)) rolling->add(score);
+      const double top = block < 8 ? 1 : 0.6;
+      for (const double score : uniform(100, random, top - 1e-5, top)) rolling->add(score);
+    }
+    return *rolling;
+  };
+  const RollingThreshold lifted = attacked(std::numeric_limits<double>::infinity());
+  EXPECT_GT(lifted.value(), 0.99);
+  EXPECT_EQ(lifted.blocks_left_out(), 0u);
+  const RollingThreshold kept = attacked(1);
+  EXPECT_NEAR(kept.value(), 0.6, 0.01);
+  EXPECT_EQ(kept.blocks_left_out(), 8u);
+  EXPECT_EQ(kept.blocks_drawn(), 4u);
+  // A line below the one it began with leaves more room, wherever that was.
+  EXPECT_FALSE(leaves_no_room(0.9999, 0.99995, 1));
+  EXPECT_TRUE(leaves_no_room(0.9999, 0.5, 1));
+  EXPECT_FALSE(leaves_no_room(0.999, 0.5, 1));
 }
 
 TEST(RollingThreshold, HoldsNoMoreThanItSays) {

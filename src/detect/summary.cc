@@ -122,7 +122,7 @@ struct VerdictSummary::Impl {
   Detector detector;
   SummaryOptions options;
   std::vector<LabelCount> labels;
-  std::uint64_t flows = 0, unjudged = 0, unknown = 0;
+  std::uint64_t flows = 0, unjudged = 0, unknown = 0, empty = 0;
 };
 
 VerdictSummary::VerdictSummary(const Detector& detector, SummaryOptions options)
@@ -134,6 +134,8 @@ std::uint64_t VerdictSummary::attacks() const {
   return impl_->flows - impl_->labels[0].flows - impl_->unjudged;
 }
 std::uint64_t VerdictSummary::unjudged() const { return impl_->unjudged; }
+
+void VerdictSummary::add_empty(std::uint64_t rows) { impl_->empty += rows; }
 
 void VerdictSummary::add(const Subject& subject, const Verdict& verdict) {
   ++impl_->flows;
@@ -280,6 +282,10 @@ std::string VerdictSummary::to_text(const SummaryStyle& style) const {
     out += fmt::format("{} flows could not be judged: they lack values, and the model cannot do without\n",
                        with_thousands(unjudged()));
   }
+  if (impl_->empty != 0) {
+    out += fmt::format("{} flows have not one value that the detector looks at: a verdict on them is none\n",
+                       with_thousands(impl_->empty));
+  }
   if (manifest.unknown.alpha > 0) {
     out +=
         fmt::format("{} flows are unknown: they resemble those of no label, and are given to the nearest\n",
@@ -302,6 +308,7 @@ std::string VerdictSummary::to_json(std::size_t top) const {
   json.field("flows", flows());
   json.field("attacks", attacks());
   if (unjudged() != 0) json.field("unjudged", unjudged());
+  if (impl_->empty != 0) json.field("without_values", impl_->empty);
   if (manifest.unknown.alpha > 0) json.field("unknown", impl_->unknown);
   json.key("labels");
   json.begin_array();

@@ -32,6 +32,9 @@ class VerdictSummary {
 
   void add(const Subject& subject, const Verdict& verdict);
 
+  // Of the verdicts added, so many more are of rows that had not one value.
+  void add_empty(std::uint64_t rows);
+
   std::uint64_t flows() const;
   std::uint64_t attacks() const;
   std::uint64_t unjudged() const;  // of which the model could say nothing; they are among flows()

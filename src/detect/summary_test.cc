@@ -26,6 +26,17 @@ TEST(SummaryTest, WhatCouldNotBeJudgedIsSaid) {
   EXPECT_THAT(summary.to_json(5), HasSubstr(R"("unjudged":1)"));
 }
 
+TEST(SummaryTest, RowsWithoutOneValueAreSaid) {
+  const Detector judged_by = scan_detector();
+  VerdictSummary summary(judged_by);
+  summary.add(flow("10.0.0.1", "10.0.0.2", 80), kBenign);
+  EXPECT_THAT(summary.to_json(5), Not(HasSubstr("without_values")));
+  EXPECT_THAT(summary.to_text({}), Not(HasSubstr("one value")));
+  summary.add_empty(1);
+  EXPECT_THAT(summary.to_text({}), HasSubstr("1 flows have not one value"));
+  EXPECT_THAT(summary.to_json(5), HasSubstr(R"("without_values":1)"));
+}
+
 TEST(SummaryTest, CountsByLabelAndRanksSources) {
   const Detector judged_by = scan_detector();
   VerdictSummary summary(judged_by);

@@ -1,6 +1,8 @@
 #include "detect/table_judge.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 
 #include "detect/binding.h"
 #include "model/schema.h"
@@ -10,6 +12,16 @@ namespace {
 
 // Rows scored by one thread at a time.
 constexpr std::size_t kRowsOfAPiece = 1024;
+
+template <class Number>
+std::uint64_t count_empty(std::span<const Number> values, std::size_t inputs) {
+  std::uint64_t count = 0;
+  for (std::size_t at = 0; at < values.size(); at += inputs) {
+    const auto row = values.subspan(at, inputs);
+    if (std::all_of(row.begin(), row.end(), [](Number value) { return std::isnan(value); })) ++count;
+  }
+  return count;
+}
 
 }  // namespace
 
@@ -38,6 +50,7 @@ Result<std::span<const Verdict>> TableJudge::judge(const data::Table& table, std
   const bool wide = detector_.model().is_wide();
   verdicts_.resize(all);
   if (rows != nullptr) rows->resize(all * inputs);
+  std::atomic<std::uint64_t> empty{0};
   workers_->run((all + kRowsOfAPiece - 1) / kRowsOfAPiece, [&](std::size_t piece) {
     const std::size_t begin = piece * kRowsOfAPiece, count = std::min(kRowsOfAPiece, all - begin);
     const auto verdicts = std::span(verdicts_).subspan(begin, count);
@@ -47,13 +60,16 @@ Result<std::span<const Verdict>> TableJudge::judge(const data::Table& table, std
         rows != nullptr ? std::span(*rows).subspan(begin * inputs, count * inputs) : std::span(own);
     if (!values.empty()) bound->fill(begin, count, values);
     if (!wide) {
+      empty += count_empty(std::span<const float>(values), inputs);
       detector_.judge(std::span<const float>(values), count, verdicts);
       return;
     }
     std::vector<double> wide_values(count * inputs);
     bound->fill(begin, count, std::span(wide_values));
+    empty += count_empty(std::span<const double>(wide_values), inputs);
     detector_.judge(std::span<const double>(wide_values), count, verdicts);
   });
+  empty_rows_ += empty;
   return std::span<const Verdict>(verdicts_);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -28,11 +29,15 @@ class TableJudge {
   // table without attacks.
   Result<std::span<const Verdict>> judge(const data::Table& table, std::vector<float>* rows = nullptr);
 
+  // Of all rows judged until now those that had not one value: the verdict on them is one on nothing.
+  std::uint64_t empty_rows() const { return empty_rows_; }
+
  private:
   Detector detector_;
   Workers* workers_;
   bool any_profile_;
   std::vector<Verdict> verdicts_;
+  std::uint64_t empty_rows_ = 0;
 };
 
 }  // namespace nidus::detect

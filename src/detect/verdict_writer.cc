@@ -86,7 +86,7 @@ std::uint64_t flow_number(const Subject& s) {
 }
 
 VerdictWriter::VerdictWriter(VerdictWriterOptions options, const Detector& detector)
-    : options_(options), detector_(detector) {
+    : options_(options), detector_(detector), threshold_(detector.manifest().threshold.value) {
   for (const auto& label : detector.manifest().labels) label_width_ = std::max(label_width_, label.size());
 }
 
@@ -195,7 +195,7 @@ void VerdictWriter::write_csv(const Subject& s, const Verdict& v, const Explanat
   out += ',';
   number(v.label_score);
   number(v.score);
-  number(manifest.threshold.value);
+  number(threshold_);
   append_csv_cell(out, manifest.name);
   out += ',';
   append_csv_cell(out, manifest.version);
@@ -227,7 +227,7 @@ void VerdictWriter::write_ndjson(const Subject& s, const Verdict& v, const Expla
   json.field("label", manifest.labels[v.label]);
   json.field("label_score", v.label_score);
   json.field("score", v.score);
-  json.field("threshold", manifest.threshold.value);
+  json.field("threshold", threshold_);
   json.field("detector", manifest.name);
   json.field("version", manifest.version);
   if (manifest.unknown.alpha > 0) json.field("unknown", v.is_unknown);
@@ -302,7 +302,7 @@ void VerdictWriter::write_eve(const Subject& s, const Verdict& v, const Explanat
   json.field("label", label);
   json.field("label_score", v.label_score);
   json.field("score", v.score);
-  json.field("threshold", manifest.threshold.value);
+  json.field("threshold", threshold_);
   if (manifest.unknown.alpha > 0) json.field("unknown", v.is_unknown);
   if (why != nullptr) {
     json.key("explanation");

@@ -33,6 +33,9 @@ class VerdictWriter {
   void verdict(const Subject& subject, const Verdict& verdict, std::string& out,
                const Explanation* explanation = nullptr);
 
+  // The line by which the verdicts that follow were found, where it is another than the detector's.
+  void set_threshold(double threshold) { threshold_ = threshold; }
+
   // Whether verdict() writes anything for it, and so whether explaining it is worth the time.
   bool writes(const Verdict& verdict) const;
 
@@ -48,6 +51,7 @@ class VerdictWriter {
 
   VerdictWriterOptions options_;
   const Detector& detector_;
+  double threshold_;
   std::size_t source_width_ = 21;  // of the table's columns: they grow with what has to stand there
   std::size_t destination_width_ = 21;
   std::size_t label_width_ = 8;

@@ -42,6 +42,25 @@ TEST(VerdictWriterTest, EveIsASuricataAlert) {
   EXPECT_LT(event["flow_id"].get<std::uint64_t>(), std::uint64_t{1} << 53);
 }
 
+TEST(VerdictWriterTest, TheThresholdIsTheOneThatWasUsed) {
+  const Detector judged_by = scan_detector();
+  const Subject subject = flow("10.0.0.1", "10.0.0.2", 22);
+  for (const VerdictFormat format : {VerdictFormat::ndjson, VerdictFormat::eve}) {
+    VerdictWriter writer({format, false, false}, judged_by);
+    std::string out;
+    writer.verdict(subject, kScan, out);
+    writer.set_threshold(0.625);
+    writer.verdict(subject, kScan, out);
+    EXPECT_THAT(out.substr(0, out.find('\n')), HasSubstr(R"("threshold":0.5)"));
+    EXPECT_THAT(out.substr(out.find('\n')), HasSubstr(R"("threshold":0.625)"));
+  }
+  VerdictWriter csv({VerdictFormat::csv, false, false}, judged_by);
+  csv.set_threshold(0.625);
+  std::string line;
+  csv.verdict(subject, kScan, line);
+  EXPECT_THAT(line, HasSubstr(",0.625,small,"));
+}
+
 TEST(VerdictWriterTest, WhatIsBenignIsNoAlert) {
   EXPECT_EQ(written(VerdictFormat::eve, flow("10.0.0.1", "10.0.0.2", 22), kBenign), "");
   EXPECT_EQ(written(VerdictFormat::table, flow("10.0.0.1", "10.0.0.2", 22), kBenign), "");
