@@ -17,6 +17,7 @@ namespace nidus {
 namespace {
 
 using testing::HasSubstr;
+using testing::IsSupersetOf;
 using testing::Not;
 using Json = nlohmann::json;
 
@@ -26,7 +27,8 @@ struct Outcome {
 };
 
 // Flows, one a second. Attacks have large sizes; at another site ordinary ones are larger too.
-std::string flows(std::size_t rows, std::uint64_t seed, double size, double attacks, bool labelled) {
+std::string flows(std::size_t rows, std::uint64_t seed, double size, double attacks, bool labelled,
+                  std::size_t from = 0) {
   Random random(seed);
   std::string out = labelled ? "timestamp,bytes,gap,service,label\n" : "timestamp,bytes,gap,service\n";
   for (std::size_t row = 0; row < rows; ++row) {
@@ -34,7 +36,7 @@ std::string flows(std::size_t rows, std::uint64_t seed, double size, double atta
     double bytes = size;
     for (int i = 0; i < 6; ++i) bytes += random.unit() * 100;
     if (attack) bytes += 300;
-    out += std::to_string(1'700'000'000 + row) + "," + std::to_string(bytes) + "," +
+    out += std::to_string(1'700'000'000 + from + row) + "," + std::to_string(bytes) + "," +
            std::to_string(random.below(1000)) + "," + (random.below(3) == 0 ? "dns" : "http");
     if (labelled) out += attack ? ",flood" : ",benign";
     out += "\n";
@@ -113,6 +115,64 @@ TEST_F(SiteTest, AnAttackAmongTheRowsDoesNotHideItself) {
   // The line that was drawn for 5 % finds more than one for 1 %, but not by much more.
   EXPECT_GT(alarm_share("here", "attacked.csv"), 0.6);
   EXPECT_GE(found_before, alarm_share("here", "attacked.csv"));
+}
+
+// Attacks in the earlier rows only, by which the line is drawn: the later ones would not show them.
+TEST_F(SiteTest, ALineThatAttacksHaveLiftedIsNotMade) {
+  std::string flood;  // the same flow again and again
+  for (int i = 0; i < 4000; ++i) flood += std::to_string(1'700'010'000 + i) + ",640,500,http\n";
+  write("early.csv", flows(10'000, 2, 0, 0, false) + flood);
+  write("late.csv", flows(6000, 3, 0, 0, false, 14'000));
+  const std::string command = "calibrate made early.csv late.csv --preset balanced --json -o here";
+  const auto done = nidus(command);
+  EXPECT_EQ(done.status, 2);
+  EXPECT_THAT(done.err, HasSubstr("warning: the old line takes "));
+  EXPECT_THAT(done.err, HasSubstr("here was not made"));
+  EXPECT_EQ(text("here/detector.json"), "");
+  const Json json = Json::parse(done.out);
+  const auto kinds = [](const Json& of) {
+    std::set<std::string> out;
+    for (const Json& warning : of.at("warnings")) out.insert(warning.at("kind"));
+    return out;
+  };
+  EXPECT_THAT(kinds(json), IsSupersetOf({"rows_look_attacked", "hardly_reached"}));
+  const Json& was = json.at("lines").front();
+  EXPECT_GT(was.at("rate_drawn_by").get<double>(), was.at("rate").get<double>() + 0.03);
+  // Whoever insists has it, and what was measured goes with it.
+  const auto forced = nidus(command + " --force");
+  EXPECT_EQ(forced.status, 0) << forced.err;
+  EXPECT_THAT(manifest("here").figures.at("site"), HasSubstr("rows_look_attacked"));
+  EXPECT_LT(alarm_share("here", "early.csv"), 0.001);
+  // Fewer, which leave it a little room.
+  write("some.csv", flows(14'000, 2, 0, 0.05, false));
+  const auto some = nidus("calibrate made some.csv late.csv --preset balanced --json -o some");
+  EXPECT_EQ(some.status, 2);
+  EXPECT_THAT(kinds(Json::parse(some.out)), IsSupersetOf({"rows_look_attacked", "hardly_reached"}));
+  // Traffic without attacks raises no doubt.
+  write("clean.csv", flows(14'000, 2, 0, 0, false));
+  const auto clean = nidus("calibrate made clean.csv late.csv --preset balanced --json -o clean");
+  EXPECT_EQ(clean.status, 0);
+  EXPECT_EQ(kinds(Json::parse(clean.out)), std::set<std::string>{});
+  EXPECT_THAT(clean.err, Not(HasSubstr("warning")));
+}
+
+TEST_F(SiteTest, RowsThatSayNothingAreNoSite) {
+  std::string rows = "timestamp,bytes,gap,service\n";
+  for (int i = 0; i < 2000; ++i) rows += std::to_string(1'700'000'000 + i) + ",,,\n";
+  write("empty.csv", rows);
+  const auto empty = nidus("calibrate made empty.csv -o here");
+  EXPECT_EQ(empty.status, 2);
+  EXPECT_THAT(empty.err, HasSubstr("all 2,000 rows have one and the same score"));
+  EXPECT_THAT(empty.err, HasSubstr("2,000 of the 2,000 rows have not one value"));
+  EXPECT_EQ(text("here/detector.json"), "");
+  write("some.csv", flows(4000, 2, 0, 0, false) + "1700009000,,,\n");
+  const auto some = nidus("calibrate made some.csv -o here");
+  EXPECT_EQ(some.status, 0) << some.err;
+  EXPECT_THAT(some.err, HasSubstr("warning: 1 of the 4,001 rows have not one value"));
+  // Who is judged is told, too.
+  const auto judged = nidus("detect some.csv -d made");
+  EXPECT_THAT(judged.out, HasSubstr("1 flows have not one value"));
+  EXPECT_EQ(Json::parse(nidus("detect empty.csv -d made --json").out).at("without_values"), 2000);
 }
 
 TEST_F(SiteTest, ANumberOfAlertsAnHour) {
@@ -199,6 +259,21 @@ TEST_F(SiteTest, AHandfulOfLabelledAlerts) {
   };
   EXPECT_LT(error("here"), error("made") / 2);
   EXPECT_EQ(nidus("explain here test.csv").status, 0);
+  // The line of before is that of before, whatever scale the scores have now.
+  const auto plain = nidus("calibrate made site.csv --json -o plain");
+  const auto curved = nidus("calibrate made site.csv --labelled alerts.csv --label label --json -o curved");
+  const Json was = Json::parse(plain.out).at("lines").front();
+  EXPECT_GT(was.at("alarms").get<int>(), 0);
+  EXPECT_EQ(Json::parse(curved.out).at("lines").front(), was);
+  EXPECT_THAT(curved.err, HasSubstr("% of the site's rows are taken to be attacks, as of those labelled"));
+  EXPECT_THAT(done.err, Not(HasSubstr("as of those labelled")));
+  // With the share of attacks of a handful that was picked, an alert is worth it everywhere.
+  const auto all = nidus(
+      "calibrate made site.csv --labelled alerts.csv --label label --cost-miss 1000000 --cost-alert 1 "
+      "--json -o all");
+  EXPECT_EQ(all.status, 0);
+  EXPECT_THAT(all.err, HasSubstr("warning: the new line takes 100 % of all rows"));
+  EXPECT_EQ(Json::parse(all.out).at("warnings").at(0).at("kind"), "most_are_alarms");
   write("benign.csv", flows(60, 21, 100, 0, true));
   EXPECT_EQ(nidus("calibrate made site.csv --labelled benign.csv --label label -o no").status, 2);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "base/result.h"
 #include "cmd_learn/labelled_rows.h"
 #include "detect/detector.h"
+#include "model/calibration.h"
 
 namespace nidus::cmd {
 
@@ -22,9 +24,14 @@ struct Adaptation {
   bool any_profile = false;
 };
 
-// The same detector behind a curve fitted on these rows: one member, whose scores are in the order they were
-// in. Errc::unsupported if it tells several attacks apart. `status` becomes kBadInput when a capture broke
-// off.
-Result<detect::Detector> adapted(const detect::Detector& detector, const Adaptation& adaptation, int& status);
+struct Adapted {
+  detect::Detector detector;  // the same behind a curve: one member, whose scores are in the order they had
+  std::shared_ptr<const model::Calibration> curve;  // after() makes the new score of one of before
+  double attack_share = 0;                          // that the probabilities hold for
+};
+
+// Errc::unsupported if the detector tells several attacks apart. `status` becomes kBadInput when a capture
+// broke off.
+Result<Adapted> adapted(const detect::Detector& detector, const Adaptation& adaptation, int& status);
 
 }  // namespace nidus::cmd

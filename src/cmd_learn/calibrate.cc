@@ -20,9 +20,9 @@
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 #include "cmd_learn/adaptation.h"
+#include "cmd_learn/site_lines.h"
 #include "detect/baseline.h"
 #include "detect/site_threshold.h"
-#include "learn/metrics.h"
 
 namespace nidus::cmd {
 namespace {
@@ -43,7 +43,7 @@ struct CalibrateArguments {
   Adaptation adaptation;
   double trim = 0.005, hold_out = 0.3;
   std::uint64_t seed = 1, threads = 0;
-  bool json = false, any_profile = false;
+  bool json = false, any_profile = false, force = false;
 
   void declare(Arguments& arguments) {
     arguments.inputs(inputs, "input",
@@ -82,6 +82,8 @@ struct CalibrateArguments {
     arguments.option("--seed", seed, "Of the rows that are kept as a picture of the site");
     arguments.option("--set-version", version,
                      "Of the detector; that of the given one and '+site' otherwise");
+    arguments.flag("--force", force,
+                   "Make the detector even if what was measured says that it would hardly find anything");
     arguments.flag("--json", json, "What was measured as JSON");
     arguments.flag("--any-profile", any_profile, "Take tables even if they were metered in another way");
     arguments.option("--threads", threads, "Threads; 0 is one for each processor", 1024);
@@ -99,138 +101,9 @@ struct CalibrateArguments {
   }
 };
 
-// The scores of all rows that have one, the earliest first.
-struct SiteRows {
-  struct Row {
-    double score, time;
-    std::uint32_t input;
-  };
-  std::vector<Row> rows;
-  std::size_t fitted = 0;  // of them the first, by which the line is drawn
-  bool timed = true;       // each row says when it was
-  std::uint64_t unjudged = 0;
-
-  std::vector<double> scores(bool later) const {
-    std::vector<double> out;
-    for (std::size_t i = later ? fitted : 0; i < (later ? rows.size() : fitted); ++i)
-      out.push_back(rows[i].score);
-    return out;
-  }
-  // How long the rows last, input by input.
-  std::optional<double> hours(bool later) const {
-    if (!timed) return std::nullopt;
-    std::vector<std::pair<double, double>> spans;
-    for (std::size_t i = later ? fitted : 0; i < (later ? rows.size() : fitted); ++i) {
-      const Row& row = rows[i];
-      if (spans.size() <= row.input)
-        spans.resize(row.input + 1u,
-                     {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()});
-      auto& [first, last] = spans[row.input];
-      first = std::min(first, row.time);
-      last = std::max(last, row.time);
-    }
-    double seconds = 0;
-    for (const auto& [first, last] : spans) seconds += std::max(0.0, last - first);
-    return seconds > 0 ? std::optional(seconds / 3600) : std::nullopt;
-  }
-};
-
-// A line, and what it does to the later rows.
-struct Line {
-  std::string name;
-  std::optional<double> nominal;
-  double threshold = 0;
-  std::uint64_t alarms = 0;
-  learn::Interval interval;
-  double share = 0;
-  std::optional<double> per_hour;
-  detect::SiteThreshold drawn;
-  std::string impossible;  // why there is no such line
-};
-
-Line measured(std::string name, std::optional<double> nominal, double threshold,
-              const std::vector<double>& later, std::optional<double> hours) {
-  Line out;
-  out.name = std::move(name);
-  out.nominal = nominal;
-  out.threshold = threshold;
-  out.alarms = static_cast<std::uint64_t>(
-      std::count_if(later.begin(), later.end(), [&](double score) { return score >= threshold; }));
-  out.share = later.empty() ? 0 : static_cast<double>(out.alarms) / static_cast<double>(later.size());
-  out.interval = learn::wilson(out.alarms, later.size());
-  if (hours) out.per_hour = static_cast<double>(out.alarms) / *hours;
-  return out;
-}
-
-struct Lines {
-  std::vector<Line> lines;  // the one that it had, the presets, and what was wished for
-  std::size_t chosen = 0;
-  std::uint64_t rows = 0, fitted = 0, trimmed = 0;
-  std::optional<double> hours;
-
-  std::string to_text() const;
-  void to_json(JsonWriter& json) const;
-};
-
-std::string percent(double share) { return fmt::format("{:.3g} %", share * 100); }
-
-std::string Lines::to_text() const {
-  std::string out =
-      fmt::format("{} rows{}; lines are drawn by the earlier {} and measured on the later {}\n\n",
-                  with_thousands(rows), hours ? fmt::format(" in {}", duration_text(*hours * 3600)) : "",
-                  with_thousands(fitted), with_thousands(rows - fitted));
-  out += fmt::format("  {:<14}{:>9}{:>13}{:>20}{:>13}{:>13}\n", "", "nominal", "later rows", "95 %",
-                     "an hour", "threshold");
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    const Line& line = lines[i];
-    out += fmt::format("{} {:<14}{:>9}", i == chosen ? '*' : ' ', line.name,
-                       line.nominal ? percent(*line.nominal) : "-");
-    if (!line.impossible.empty()) {
-      out += "  " + line.impossible + "\n";
-      continue;
-    }
-    out += fmt::format("{:>13}{:>20}{:>13}{:>13.6g}\n", percent(line.share),
-                       fmt::format("{} … {}", percent(line.interval.low), percent(line.interval.high)),
-                       line.per_hour ? fmt::format("{:.3g}", *line.per_hour) : "-", line.threshold);
-  }
-  return out;
-}
-
-void Lines::to_json(JsonWriter& json) const {
-  json.begin_object();
-  json.field("rows", rows);
-  json.field("rows_drawn_by", fitted);
-  json.field("rows_measured_on", rows - fitted);
-  json.field("rows_trimmed", trimmed);
-  json.key("hours");
-  hours ? json.value(*hours) : json.null();
-  json.field("chosen", lines[chosen].name);
-  json.key("lines");
-  json.begin_array();
-  for (const Line& line : lines) {
-    json.begin_object();
-    json.field("name", line.name);
-    json.key("nominal_rate");
-    line.nominal ? json.value(*line.nominal) : json.null();
-    if (!line.impossible.empty()) {
-      json.field("impossible", line.impossible);
-    } else {
-      json.field("threshold", line.threshold);
-      json.field("alarms", line.alarms);
-      json.field("rate", line.share);
-      json.field("rate_low", line.interval.low);
-      json.field("rate_high", line.interval.high);
-      json.key("alarms_per_hour");
-      line.per_hour ? json.value(*line.per_hour) : json.null();
-    }
-    json.end_object();
-  }
-  json.end_array();
-  json.end_object();
-}
-
+// `curve` is null unless scores become others.
 Result<SiteRows> read_site(const CalibrateArguments& given, const detect::Detector& detector,
-                           detect::RowSample& sample, int& status) {
+                           const model::Calibration* curve, detect::RowSample& sample, int& status) {
   SiteRows out;
   const std::size_t inputs = detector.inputs();
   auto judged = judge_inputs(
@@ -242,9 +115,14 @@ Result<SiteRows> read_site(const CalibrateArguments& given, const detect::Detect
             ++out.unjudged;
             continue;
           }
-          sample.add(rows.values.subspan(i * inputs, inputs), verdict.score);
+          const auto values = rows.values.subspan(i * inputs, inputs);
+          const double score = curve == nullptr ? verdict.score : curve->after(verdict.score);
+          sample.add(values, score);
+          if (std::all_of(values.begin(), values.end(), [](float value) { return std::isnan(value); }))
+            ++out.empty;
           out.timed = out.timed && !std::isnan(rows.times[i]);
-          out.rows.push_back({verdict.score, rows.times[i], static_cast<std::uint32_t>(rows.input)});
+          out.rows.push_back(
+              {score, rows.times[i], static_cast<std::uint32_t>(rows.input), verdict.is_attack()});
         }
       });
   if (!judged) return std::move(judged).error();
@@ -281,16 +159,21 @@ Result<std::pair<std::string, double>> wish(const CalibrateArguments& given, con
   return std::pair<std::string, double>(kPresets[1].name, kPresets[1].rate);
 }
 
-Result<Lines> draw(const CalibrateArguments& given, const detect::Manifest& manifest, const SiteRows& site) {
+Result<Lines> draw(const CalibrateArguments& given, const detect::Detector& before,
+                   const model::Calibration* curve, const SiteRows& site) {
+  const detect::Manifest& manifest = before.manifest();
   Lines out;
   out.rows = site.rows.size();
   out.fitted = site.fitted;
-  const auto earlier = site.scores(false), later = site.scores(true);
+  out.was_rescaled = curve != nullptr;
+  out.had = curve == nullptr ? manifest.threshold.value : curve->after(manifest.threshold.value);
+  const auto earlier = site.scores(false);
   const auto hours_later = site.hours(true), hours_earlier = site.hours(false);
   if (hours_later && hours_earlier) out.hours = *hours_later + *hours_earlier;
   const auto had =
       manifest.threshold.wanted_rate > 0 ? std::optional(manifest.threshold.wanted_rate) : std::nullopt;
-  out.lines.push_back(measured("as it was", had, manifest.threshold.value, later, hours_later));
+  out.lines.push_back(measured("as it was", had, std::nullopt, site));
+  out.lines.back().threshold = manifest.threshold.value;
   const auto add = [&](const std::string& name, double rate) -> Result<void> {
     const auto line = detect::site_threshold(earlier, {.rate = rate, .trim = given.trim});
     if (!line) {
@@ -299,29 +182,30 @@ Result<Lines> draw(const CalibrateArguments& given, const detect::Manifest& mani
       out.lines.back().impossible = line.error().message;
       return line.error();
     }
-    out.lines.push_back(measured(name, rate, line->value, later, hours_later));
+    out.lines.push_back(measured(name, rate, line->value, site));
     out.lines.back().drawn = *line;
     return {};
   };
   for (const Preset& preset : kPresets) (void)add(preset.name, preset.rate);
   if (given.cost_miss) {
-    const double line = *given.cost_alert / *given.cost_miss;
-    out.lines.push_back(measured("by cost", std::nullopt, line, later, hours_later));
+    out.lines.push_back(measured("by cost", std::nullopt, *given.cost_alert / *given.cost_miss, site));
     out.chosen = out.lines.size() - 1;
-    return out;
+  } else {
+    const auto wanted = wish(given, site);
+    if (!wanted) return wanted.error();
+    for (std::size_t i = 0; i < out.lines.size(); ++i) {
+      if (out.lines[i].name == wanted->first) out.chosen = i;
+    }
+    if (out.chosen == 0) {
+      if (auto done = add(wanted->first, wanted->second); !done) return done.error();
+      out.chosen = out.lines.size() - 1;
+    }
+    if (!out.line().impossible.empty()) return Error{Errc::invalid, out.line().impossible};
+    out.trimmed = out.line().drawn.trimmed;
   }
-  const auto wanted = wish(given, site);
-  if (!wanted) return wanted.error();
-  for (std::size_t i = 0; i < out.lines.size(); ++i) {
-    if (out.lines[i].name == wanted->first) out.chosen = i;
-  }
-  if (out.chosen == 0) {
-    if (auto done = add(wanted->first, wanted->second); !done) return done.error();
-    out.chosen = out.lines.size() - 1;
-  }
-  const Line& chosen = out.lines[out.chosen];
-  if (!chosen.impossible.empty()) return Error{Errc::invalid, chosen.impossible};
-  out.trimmed = chosen.drawn.trimmed;
+  const model::Scale scale = curve == nullptr ? before.model().scale() : curve->scale();
+  find_deaf(site, scale, out);
+  out.doubts = doubts_of(site, out);
   return out;
 }
 
@@ -335,36 +219,13 @@ void describe_site(const detect::RowSample& sample, double threshold, detect::Ma
   detect::describe_scores(sample.scores(), "rows of the site", manifest);
 }
 
-Result<int> calibrate(const CalibrateArguments& given, std::span<const std::string> words) {
-  int status = kFine;
-  auto detector = load_detector(given.inputs.front());
-  if (detector && !given.adaptation.inputs.empty()) {
-    Adaptation adaptation = given.adaptation;
-    adaptation.threads = given.threads;
-    adaptation.any_profile = given.any_profile;
-    detector = adapted(*detector, adaptation, status);
-  }
-  if (!detector) return std::move(detector).error();
-  const detect::Manifest& before = detector->manifest();
-  if (given.cost_miss && before.calibration.method.empty()) {
-    return Error{
-        Errc::unsupported,
-        fmt::format("the scores of {} were not made probabilities, so costs say nothing of them: train it "
-                    "with --calibration, or name labelled rows of yours with --labelled",
-                    before.name)};
-  }
-  detect::RowSample sample(detector->inputs(), kSampleRows, given.seed);
-  int read_status = kFine;
-  const auto site = read_site(given, *detector, sample, read_status);
-  if (!site) return site.error();
-  status = worse(status, read_status);
-  if (site->rows.empty()) return Error{Errc::corrupt, "no row of these inputs could be judged"};
-  const auto outcome = draw(given, before, *site);
-  if (!outcome) return outcome.error();
-  const Line& chosen = outcome->lines[outcome->chosen];
-
-  detect::Manifest manifest = before;
-  manifest.version = given.version.empty() ? before.version + "+site" : given.version;
+// The detector with the line that was chosen.
+Result<void> save(const CalibrateArguments& given, std::span<const std::string> words,
+                  const detect::Detector& detector, const Lines& outcome, const detect::RowSample& sample) {
+  const Line& chosen = outcome.line();
+  detect::Manifest manifest = detector.manifest();
+  const double threshold_before = manifest.threshold.value;
+  manifest.version = given.version.empty() ? manifest.version + "+site" : given.version;
   manifest.threshold = {};
   manifest.threshold.value = chosen.threshold;
   manifest.threshold.chosen_on =
@@ -381,14 +242,50 @@ Result<int> calibrate(const CalibrateArguments& given, std::span<const std::stri
   std::string command = "nidus calibrate";
   for (const auto& word : words) command += " " + word;
   json.field("command", command);
-  json.field("threshold_before", before.threshold.value);
+  json.field("threshold_before", threshold_before);
   json.field("trim", given.trim);
   json.key("measured");
-  outcome->to_json(json);
+  outcome.to_json(json);
   json.end_object();
   manifest.figures["site"] = std::move(figures);
-  if (auto saved = detect::Detector::save(manifest, detector->members(), given.output); !saved)
-    return std::move(saved).error();
+  return detect::Detector::save(manifest, detector.members(), given.output);
+}
+
+Result<int> calibrate(const CalibrateArguments& given, std::span<const std::string> words) {
+  int status = kFine;
+  const auto before = load_detector(given.inputs.front());
+  if (!before) return before.error();
+  std::optional<Adapted> adaptation;
+  if (!given.adaptation.inputs.empty()) {
+    Adaptation wanted = given.adaptation;
+    wanted.threads = given.threads;
+    wanted.any_profile = given.any_profile;
+    auto made = adapted(*before, wanted, status);
+    if (!made) return std::move(made).error();
+    adaptation.emplace(std::move(*made));
+  }
+  const detect::Detector& detector = adaptation ? adaptation->detector : *before;
+  const model::Calibration* const curve = adaptation ? adaptation->curve.get() : nullptr;
+  if (given.cost_miss && detector.manifest().calibration.method.empty()) {
+    return Error{
+        Errc::unsupported,
+        fmt::format("the scores of {} were not made probabilities, so costs say nothing of them: train it "
+                    "with --calibration, or name labelled rows of yours with --labelled",
+                    detector.manifest().name)};
+  }
+  detect::RowSample sample(detector.inputs(), kSampleRows, given.seed);
+  int read_status = kFine;
+  const auto site = read_site(given, *before, curve, sample, read_status);
+  if (!site) return site.error();
+  status = worse(status, read_status);
+  if (site->rows.empty()) return Error{Errc::corrupt, "no row of these inputs could be judged"};
+  const auto outcome = draw(given, *before, curve, *site);
+  if (!outcome) return outcome.error();
+  const bool refused = !given.force && std::any_of(outcome->doubts.begin(), outcome->doubts.end(),
+                                                   [](const Doubt& doubt) { return doubt.refuses; });
+  if (!refused) {
+    if (auto saved = save(given, words, detector, *outcome, sample); !saved) return std::move(saved).error();
+  }
 
   std::string text;
   if (given.json) {
@@ -403,19 +300,24 @@ Result<int> calibrate(const CalibrateArguments& given, std::span<const std::stri
   if (outcome->trimmed != 0) {
     say(fmt::format("the {} highest scores were left out, as if attacks", with_thousands(outcome->trimmed)));
   }
-  if (!given.cost_miss && chosen.drawn.resolvable && chosen.drawn.allowed == 0) {
-    say("more rows than the rate allows share the highest score: the only line that keeps it is one that "
-        "nothing reaches");
+  for (const Doubt& doubt : outcome->doubts) {
+    say("warning: " + doubt.text);
+    if (doubt.kind == "most_are_alarms" && adaptation) {
+      say(
+          fmt::format("the scores are probabilities where {:.3g} % are attacks: is that so here? "
+                      "--attack-share says another share",
+                      adaptation->attack_share * 100));
+    }
   }
-  if (!given.cost_miss && !chosen.drawn.resolvable) {
-    say(fmt::format("{} rows are few for a rate of {}: it is hardly more than a guess",
-                    with_thousands(chosen.drawn.rows), *chosen.nominal));
+  if (refused) {
+    return Error{
+        Errc::invalid,
+        fmt::format("{} was not made, as it would hardly find an attack: --force makes it all the same",
+                    given.output)};
   }
-  if (chosen.nominal && chosen.interval.low > *chosen.nominal) {
-    say(fmt::format("the later rows exceed the rate: the site's traffic changes, or they hold attacks"));
-  }
-  say(fmt::format("{}: threshold {:.6g}, it was {:.6g}", given.output, chosen.threshold,
-                  before.threshold.value));
+  say(fmt::format("{}: threshold {:.6g}, it was {:.6g}{}", given.output, outcome->line().threshold,
+                  before->manifest().threshold.value,
+                  adaptation ? ", of the scores before they became probabilities" : ""));
   return status;
 }
 
