@@ -156,6 +156,22 @@ TEST_F(SiteTest, ALineThatAttacksHaveLiftedIsNotMade) {
   EXPECT_THAT(clean.err, Not(HasSubstr("warning")));
 }
 
+// A tree gives all of a flood one score, and the only line that keeps the rate is above it.
+TEST_F(SiteTest, ALineThatNothingReachesIsNotMade) {
+  ASSERT_EQ(nidus("train train.csv --label label --model tree --fpr 0.05 -o tree").status, 0);
+  const std::string flood = flows(10'000, 5, 400, 1, false, 10'000);
+  write("site.csv", flows(10'000, 2, 0, 0, false) + flood.substr(flood.find('\n') + 1));
+  const auto done = nidus("calibrate tree site.csv --preset balanced --json -o here");
+  EXPECT_EQ(done.status, 2);
+  EXPECT_THAT(done.err, HasSubstr("the detector is deaf"));
+  const Json json = Json::parse(done.out);
+  EXPECT_EQ(json.at("warnings").at(0).at("kind"), "deaf");
+  EXPECT_EQ(json.at("warnings").at(0).at("refused"), true);
+  EXPECT_EQ(json.at("lines").at(0).at("deaf"), false);
+  EXPECT_EQ(json.at("lines").at(2).at("deaf"), true);
+  EXPECT_EQ(text("here/detector.json"), "");
+}
+
 TEST_F(SiteTest, RowsThatSayNothingAreNoSite) {
   std::string rows = "timestamp,bytes,gap,service\n";
   for (int i = 0; i < 2000; ++i) rows += std::to_string(1'700'000'000 + i) + ",,,\n";
