@@ -124,11 +124,12 @@ def sites(bench):
         train = ["--label", "label", "--classes", "binary", "--trees", 100, "--seed", seed, "--fpr", 0.01]
         for name in ("things", "with-benign", "with-labels"):
             bench.nidus("train", bench.path(name + ".csv"), *train, "-o", bench.path("d-" + name))
-        bench.nidus("calibrate", bench.path("d-things"), bench.path("site-benign.csv"), "--fpr", 0.01, "-o",
+        # By force: what becomes of a line that calibrate would refuse is to be measured too.
+        bench.nidus("calibrate", bench.path("d-things"), bench.path("site-benign.csv"), "--force", "--fpr", 0.01, "-o",
                     bench.path("d-calibrated"))
-        bench.nidus("calibrate", bench.path("d-things"), bench.path("site-tainted.csv"), "--fpr", 0.01, "-o",
+        bench.nidus("calibrate", bench.path("d-things"), bench.path("site-tainted.csv"), "--force", "--fpr", 0.01, "-o",
                     bench.path("d-tainted"))
-        bench.nidus("calibrate", bench.path("d-with-labels"), bench.path("site-benign.csv"), "--fpr", 0.01, "-o",
+        bench.nidus("calibrate", bench.path("d-with-labels"), bench.path("site-benign.csv"), "--force", "--fpr", 0.01, "-o",
                     bench.path("d-both"))
         for regime in ("things", "calibrated", "tainted", "with-benign", "with-labels", "both"):
             e = bench.evaluate(bench.path("d-" + regime), bench.path("site-test.csv"), "--label", "label")
@@ -165,7 +166,7 @@ def rolling(bench):
         for seed in bench.seeds:
             bench.nidus("train", *[bench.path(d + ".csv") for d in learnt], "--label", "Label", "--classes", "binary",
                         "--seed", seed, "--fpr", 0.01, "--group", "equal", "-o", bench.path("d-day"))
-            bench.nidus("calibrate", bench.path("d-day"), bench.path(day + "-first.csv"), "--fpr", 0.01,
+            bench.nidus("calibrate", bench.path("d-day"), bench.path(day + "-first.csv"), "--force", "--fpr", 0.01,
                         "--hold-out", 0.1, "-o", bench.path("d-same"))
             for name, detector in (("frozen", "d-day"), ("same", "d-same")):
                 said = json.loads(bench.nidus("detect", bench.path(day + "-second.csv"), "-d", bench.path(detector),
