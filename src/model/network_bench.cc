@@ -95,6 +95,32 @@ void lstm_32x4_32(benchmark::State& state) {
 }
 BENCHMARK(lstm_32x4_32)->Arg(1)->Arg(1024);
 
+// The bundled packets-sequence: a convolution over three packets and an LSTM behind it.
+void cnn_lstm_32x4_64(benchmark::State& state) {
+  constexpr std::size_t kSteps = 32, kChannels = 4, kUnits = 64, kSize = 3;
+  Random random(2);
+  model::layer::Conv1d convolution;
+  convolution.inputs = kChannels;
+  convolution.filters = kUnits;
+  convolution.size = kSize;
+  convolution.pad_before = convolution.pad_after = kSize / 2;
+  convolution.kernel = drawn(random, kSize * kChannels * kUnits, 0.3);
+  convolution.bias = drawn(random, kUnits, 0.1);
+  model::layer::Cell cell;
+  cell.kind = model::layer::Cell::Kind::lstm;
+  cell.inputs = cell.units = kUnits;
+  cell.kernel = drawn(random, kUnits * cell.gates() * kUnits, 0.1);
+  cell.recurrent = drawn(random, kUnits * cell.gates() * kUnits, 0.1);
+  Network::Parts parts;
+  parts.input = {kSteps, kChannels};
+  parts.layers = {std::move(convolution), model::layer::Activate{Activation::relu()},
+                  model::layer::Recurrence{std::move(cell), {}, false},
+                  model::layer::Dense{kUnits, 1, drawn(random, kUnits, 0.2), {}},
+                  model::layer::Activate{Activation::of(Activation::Kind::sigmoid)}};
+  score(state, *Network::make(std::move(parts)));
+}
+BENCHMARK(cnn_lstm_32x4_64)->Arg(1)->Arg(1024);
+
 void gru_10x16_64(benchmark::State& state) {
   score(state, sequence(model::layer::Cell::Kind::gru_reset_after));
 }
