@@ -114,9 +114,8 @@ struct DetectorRows {
   std::uint64_t early = 0;     // captures: flows after so many packets, 0 as the detector says
   Part part = Part::held_out;  // of tables, if one was held out
 };
-// In the numbers that its model wants. Errc::unsupported
-// for captures if the detector judges tables only, Errc::invalid for tables with `early`. `status` is that of
-// rows_of_captures().
+// In the numbers that its model wants. Errc::unsupported for captures if the detector judges tables only,
+// Errc::invalid for tables with `early`. `status` is that of rows_of_captures().
 Result<LabelledRows> rows_for(const detect::Detector& detector, const std::vector<std::string>& inputs,
                               const LabelArguments& labels, const DetectorRows& how, int& status);
 // What its model makes of rows_for() it: rows × outputs().
