@@ -431,7 +431,7 @@ TEST_F(TrainTest, WhatIsKilledGoesOnAndComesOutTheSame) {
   for (const std::string model : {"forest", "boost"}) {
     const std::string file = "made." + model + ".checkpoint";
     const std::string line =
-        "train rows.csv --label label --trees 60 --rounds 60 -o made --threads 1 --model " + model;
+        "train rows.csv --label label --trees 60 --rounds 400 -o made --threads 1 --model " + model;
     const Outcome killed = nidus(line, "ulimit -f 50 && ");
     EXPECT_NE(killed.status, 0);
     EXPECT_GT(size(file), 10'000u);

@@ -1,126 +1,37 @@
 #include "learn/boost_trainer.h"
 
-#include <xgboost/c_api.h>
-
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
-#include <memory>
 #include <span>
 #include <string>
-#include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "base/number.h"
 #include "base/parallel.h"
 #include "base/random.h"
-#include "base/text.h"
 #include "learn/checkpoint.h"
+#include "learn/internal/binned.h"
+#include "learn/internal/boost_grower.h"
 #include "learn/internal/training_digest.h"
-#include "learn/internal/xgboost_json.h"
 
-// Each round is a booster of its own in libxgboost, with one tree for each class, that begins at the margins
-// which the rounds before it left for every row. So a round depends on those margins, the options and its own
-// seed, and on nothing that only libxgboost remembers: a round is one record of the checkpoint, and training
-// that goes on from there takes the very steps that it would have taken. The margins of the rows are floats
-// to which each round adds one leaf, which is what libxgboost does inside one booster, and what our scoring
-// does.
-//
-// The rows go to libxgboost in chunks, of which it keeps bins only, so the table is not held twice.
+// A round is one tree for each group, grown from the margins that the rounds before it left for every row. It
+// depends on those margins, the options and its own seed, and on nothing else that was remembered: so a round
+// is one record of the checkpoint, and training that goes on from there takes the very steps that it would
+// have taken. Margins are floats to which each round adds one leaf, which is what scoring does.
 namespace nidus::learn {
 namespace {
 
-Error xgboost_error() {
-  // The message comes with a C++ stack trace behind its first line.
-  const std::string_view message = XGBGetLastError();
-  std::string_view line = message.substr(0, message.find("\nStack trace"));
-  return {Errc::unsupported, "libxgboost: " + std::string(trim(line))};
-}
+using internal::BoostGrower;
+using internal::Gradients;
+using internal::GrownTree;
 
-struct MatrixCloser {
-  void operator()(void* handle) const { XGDMatrixFree(handle); }
-};
-struct BoosterCloser {
-  void operator()(void* handle) const { XGBoosterFree(handle); }
-};
-using Matrix = std::unique_ptr<void, MatrixCloser>;
-using Booster = std::unique_ptr<void, BoosterCloser>;
-
-// Far beyond any feature, and small enough that libxgboost's own arithmetic on it stays finite.
-constexpr float kLarge = 1e37f;
-
-std::string number_text(double value) {
-  std::string text;
-  append_number(text, value);
-  return text;
-}
-
-// Gives the rows to libxgboost, some at a time, as often as it asks.
-class Chunks {
- public:
-  enum class What : std::uint8_t {
-    rows,
-    // For a matrix of which only the cuts between bins are wanted. libxgboost 1.7 reads the rows four times:
-    // it counts values, sketches quantiles, fills its table of bins by row, and that by column. The two
-    // tables are as large as the sketches, and not needed here: from the third time on every value is
-    // missing, so that they stay empty. One row more, without a value from the first time on, keeps it from
-    // taking for granted that no value is missing.
-    cuts_only,
-  };
-
-  Chunks(const Dataset& dataset, DMatrixHandle proxy, What what)
-      : dataset_(dataset),
-        proxy_(proxy),
-        what_(what),
-        rows_(dataset.rows() + (what == What::cuts_only ? 1 : 0)),
-        values_(std::min(kRows, rows_) * dataset.inputs()) {}
-
-  static int next(DataIterHandle self) { return static_cast<Chunks*>(self)->next(); }
-  static void reset(DataIterHandle self) {
-    auto* const chunks = static_cast<Chunks*>(self);
-    chunks->first_ = 0;
-    ++chunks->times_;
-  }
-
- private:
-  static constexpr std::size_t kRows = 8192;
-
-  int next() {
-    const std::size_t rows = std::min(kRows, rows_ - first_), width = dataset_.inputs();
-    if (rows == 0) return 0;
-    const bool all_missing = what_ == What::cuts_only && times_ > 2;
-    const std::size_t given = all_missing ? 0 : std::min(rows, dataset_.rows() - first_);
-    const float* const from = dataset_.values.data() + first_ * width;
-    for (std::size_t i = 0; i < given * width; ++i)
-      values_[i] = std::clamp(from[i], -kLarge, kLarge);  // NaN stays
-    std::fill(values_.begin() + static_cast<std::ptrdiff_t>(given * width),
-              values_.begin() + static_cast<std::ptrdiff_t>(rows * width),
-              std::numeric_limits<float>::quiet_NaN());
-    first_ += rows;
-    const std::string array = R"({"data": [)" +
-                              std::to_string(reinterpret_cast<std::uintptr_t>(values_.data())) +
-                              R"(, true], "shape": [)" + std::to_string(rows) + ", " + std::to_string(width) +
-                              R"(], "typestr": "<f4", "version": 3})";
-    return XGProxyDMatrixSetDataDense(proxy_, array.c_str()) == 0 ? 1 : -1;
-  }
-
-  const Dataset& dataset_;
-  DMatrixHandle proxy_;
-  What what_;
-  std::size_t rows_;
-  std::vector<float> values_;
-  std::size_t first_ = 0;
-  int times_ = 0;  // that it began to read
-};
-
-// libxgboost's threads wait for each other by spinning, several times a round. Below half a million values
-// each they burn more time than they save, and on a busy machine they burn that of others.
-int threads_for(const Dataset& training, std::size_t asked) {
-  constexpr std::size_t kValuesEach = 500'000;
-  const std::size_t most = asked == 0 ? default_threads() : asked;
-  return static_cast<int>(std::clamp<std::size_t>(training.values.size() / kValuesEach, 1, most));
-}
+// Below this many values a thread costs more than it brings.
+constexpr std::size_t kValuesEach = 100'000;
+// Rows whose gradients are computed together.
+constexpr std::size_t kRows = 16'384;
 
 // What each row weighs; empty if all weigh the same.
 std::vector<float> row_weights(const Dataset& dataset, bool balanced) {
@@ -142,46 +53,6 @@ std::vector<float> row_weights(const Dataset& dataset, bool balanced) {
   return weights;
 }
 
-// A matrix in bins without labels. `cuts` may be null: another matrix whose cuts are taken.
-Result<Matrix> make_bins(const Dataset& dataset, const BoostOptions& options, int threads, Chunks::What what,
-                         DMatrixHandle cuts) {
-  DMatrixHandle handle = nullptr;
-  if (XGProxyDMatrixCreate(&handle) != 0) return xgboost_error();
-  const Matrix proxy(handle);
-  Chunks chunks(dataset, proxy.get(), what);
-  const std::string config = R"({"missing": NaN, "nthread": )" + std::to_string(threads) +
-                             R"(, "max_bin": )" + std::to_string(options.bins) + "}";
-  if (XGQuantileDMatrixCreateFromCallback(&chunks, proxy.get(), cuts, &Chunks::reset, &Chunks::next,
-                                          config.c_str(), &handle) != 0) {
-    return xgboost_error();
-  }
-  return Matrix(handle);
-}
-
-// The sketches of which libxgboost makes the cuts take more than twice as much as the bins, and would stay
-// until the bins are there. So cuts are made first, in a matrix of their own, and are the same.
-Result<Matrix> make_matrix(const Dataset& dataset, const BoostOptions& options,
-                           std::span<const float> weights, int threads) {
-  int major = 0, minor = 0, patch = 0;
-  XGBoostVersion(&major, &minor, &patch);
-  Matrix cuts;
-  if (major == 1 && minor == 7) {  // how often others read the rows is not known
-    auto made = make_bins(dataset, options, threads, Chunks::What::cuts_only, nullptr);
-    if (!made) return std::move(made).error();
-    cuts = std::move(*made);
-  }
-  auto made = make_bins(dataset, options, threads, Chunks::What::rows, cuts.get());
-  if (!made) return std::move(made).error();
-  Matrix matrix = std::move(*made);
-  const std::vector<float> labels(dataset.labels.begin(), dataset.labels.end());
-  if (XGDMatrixSetFloatInfo(matrix.get(), "label", labels.data(), labels.size()) != 0) return xgboost_error();
-  if (!weights.empty() &&
-      XGDMatrixSetFloatInfo(matrix.get(), "weight", weights.data(), weights.size()) != 0) {
-    return xgboost_error();
-  }
-  return matrix;
-}
-
 Result<void> check(const Dataset& training, const Dataset* validation, const BoostOptions& options) {
   if (training.rows() == 0) return Error{Errc::invalid, "no rows to learn from"};
   for (const auto weight : training.weights) {
@@ -200,6 +71,20 @@ Result<void> check(const Dataset& training, const Dataset* validation, const Boo
   if (options.rounds == 0) return Error{Errc::invalid, "boosting takes at least one round"};
   if (options.max_depth == 0 || options.max_depth > 20)
     return Error{Errc::invalid, "depth lies between 1 and 20"};
+  if (options.bins < 3 || options.bins > 256) return Error{Errc::invalid, "bins lie between 3 and 256"};
+  const auto is_share = [](double x) { return x > 0 && x <= 1; };
+  const auto is_positive = [](double x) { return x > 0 && std::isfinite(x); };
+  const auto is_penalty = [](double x) { return x >= 0 && std::isfinite(x); };
+  for (const auto& [good, what] :
+       {std::pair(is_positive(options.learning_rate), "the learning rate is above 0"),
+        std::pair(is_positive(options.scale_positive), "the weight of attack rows is above 0"),
+        std::pair(is_share(options.subsample), "the share of rows lies above 0, up to 1"),
+        std::pair(is_share(options.columns_per_tree), "the share of columns lies above 0, up to 1"),
+        std::pair(is_penalty(options.min_child_weight), "the least weight of a child is 0 or above"),
+        std::pair(is_penalty(options.lambda), "lambda is 0 or above"),
+        std::pair(is_penalty(options.gamma), "gamma is 0 or above")}) {
+    if (!good) return Error{Errc::invalid, std::string("boosting: ") + what};
+  }
   if (validation != nullptr && (validation->schema != training.schema ||
                                 validation->classes != training.classes || validation->rows() == 0)) {
     return Error{Errc::invalid, "the validation rows have other columns or classes, or there are none"};
@@ -252,108 +137,248 @@ std::vector<float> base_margins(const Dataset& training, std::span<const float> 
   return out;
 }
 
-// What a booster is told. Of itself its margins would begin at zero.
-std::vector<std::pair<std::string, std::string>> parameters(const Dataset& training,
-                                                            const BoostOptions& options, int threads) {
-  const bool binary = training.classes.size() == 2;
-  std::vector<std::pair<std::string, std::string>> out = {
-      {"booster", "gbtree"},
-      {"tree_method", "hist"},
-      {"verbosity", "0"},
-      {"disable_default_eval_metric", "1"},
-      {"base_score", binary ? "0.5" : "0"},
-      {"objective", binary ? "binary:logistic" : "multi:softprob"},
-      {"nthread", std::to_string(threads)},
-      {"max_depth", std::to_string(options.max_depth)},
-      {"max_bin", std::to_string(options.bins)},
-      {"eta", number_text(options.learning_rate)},
-      {"min_child_weight", number_text(options.min_child_weight)},
-      {"subsample", number_text(options.subsample)},
-      {"colsample_bytree", number_text(options.columns_per_tree)},
-      {"lambda", number_text(options.lambda)},
-      {"gamma", number_text(options.gamma)},
-  };
-  if (binary) {
-    out.emplace_back("scale_pos_weight", number_text(options.scale_positive));
-  } else {
-    out.emplace_back("num_class", std::to_string(training.classes.size()));
-  }
-  return out;
-}
-
-std::uint64_t digest(const Dataset& training, const Dataset* validation, const BoostOptions& options,
-                     int threads) {
-  internal::TrainingDigest out("boost");
-  for (const auto& [name, value] : parameters(training, options, threads)) {
-    for (const char letter : name + "=" + value + ";") out.add(letter);
-  }
+std::uint64_t digest(const Dataset& training, const Dataset* validation, const BoostOptions& options) {
+  internal::TrainingDigest out("boost 2");
+  for (const double number :
+       {options.learning_rate, options.min_child_weight, options.subsample, options.columns_per_tree,
+        options.lambda, options.gamma, options.scale_positive})
+    out.add(number);
+  for (const std::size_t number : {options.max_depth, options.bins, options.early_stopping}) out.add(number);
   out.add(options.balanced);
-  out.add(options.early_stopping);
   out.add(options.seed);
   out.add(training);
   if (validation != nullptr) out.add(*validation);
   return out.value();
 }
 
+// Trees one after the other, as they stand in a model.
+class Forest {
+ public:
+  void add(const GrownTree& tree) {
+    const std::size_t root = nodes_.size();
+    for (std::size_t at = 0; at < tree.nodes.size(); ++at) {
+      const model::Node& node = tree.nodes[at];
+      if (tree.missing_right[at] != 0) {
+        bits_.resize((root + at) / 64 + 1);
+        bits_[(root + at) / 64] |= std::uint64_t{1} << ((root + at) % 64);
+      }
+      nodes_.push_back(node.is_leaf() ? model::Node::leaf(at, leaf(tree.shares[node.leaf_number()])) : node);
+    }
+    covers_.insert(covers_.end(), tree.covers.begin(), tree.covers.end());
+    roots_.push_back(static_cast<std::uint32_t>(nodes_.size()));
+  }
+
+  Result<model::Boost> finish(std::size_t inputs, std::vector<float> begin) && {
+    const std::size_t groups = begin.size();
+    std::vector<std::uint32_t> group_of(roots_.size() - 1);
+    for (std::size_t i = 0; i < group_of.size(); ++i) group_of[i] = static_cast<std::uint32_t>(i % groups);
+    if (leaves_.size() > model::Node::kLeavesMax)
+      return Error{Errc::unsupported, "more leaves than a model holds: fewer rounds or less depth"};
+    model::TreeSet::Parts parts;
+    parts.inputs = inputs;
+    parts.covers = model::TreeSet::pack_covers(nodes_, roots_, covers_);
+    if (!bits_.empty()) bits_.resize((nodes_.size() + 63) / 64);
+    parts.missing_right = std::move(bits_);
+    parts.nodes = std::move(nodes_);
+    parts.roots = std::move(roots_);
+    parts.leaves = std::move(leaves_);
+    auto set = model::TreeSet::make(std::move(parts));
+    if (!set) return std::move(set).error();
+    return model::Boost::make(std::move(*set), std::move(group_of), std::move(begin));
+  }
+
+ private:
+  // Equal leaves are one.
+  std::size_t leaf(float value) {
+    const auto [found, added] = numbers_.try_emplace(std::bit_cast<std::uint32_t>(value), leaves_.size());
+    if (added) leaves_.push_back(value);
+    return found->second;
+  }
+
+  std::vector<model::Node> nodes_;
+  std::vector<std::uint32_t> roots_ = {0};
+  std::vector<float> covers_, leaves_;
+  std::vector<std::uint64_t> bits_;
+  std::unordered_map<std::uint32_t, std::size_t> numbers_;
+};
+
+// The trees of one round, one for each group.
+using Round = std::vector<GrownTree>;
+
 // Adds what the trees of one round give to the margins of each row.
-void add_round(const model::Boost& round, const Dataset& dataset, std::vector<float>& margins) {
-  constexpr std::size_t kRows = 4096;
-  const std::size_t groups = round.outputs(), width = dataset.inputs();
+Result<void> add_round(const Round& round, const Dataset& dataset, std::vector<float>& margins) {
+  Forest forest;
+  for (const GrownTree& tree : round) forest.add(tree);
+  const std::size_t groups = round.size(), width = dataset.inputs();
+  const auto model = std::move(forest).finish(width, std::vector<float>(groups));
+  if (!model) return model.error();
   std::vector<float> leaves(kRows * groups);
   for (std::size_t first = 0; first < dataset.rows(); first += kRows) {
     const std::size_t rows = std::min(kRows, dataset.rows() - first);
-    round.margins(std::span(dataset.values).subspan(first * width, rows * width), rows,
-                  std::span(leaves).first(rows * groups));
+    model->margins(std::span(dataset.values).subspan(first * width, rows * width), rows,
+                   std::span(leaves).first(rows * groups));
     for (std::size_t i = 0; i < rows * groups; ++i) margins[first * groups + i] += leaves[i];
   }
+  return {};
 }
 
-// Lets libxgboost take one more step from the margins, and moves them on. The round as JSON.
-Result<std::string> boost_once(DMatrixHandle matrix,
-                               const std::vector<std::pair<std::string, std::string>>& settings,
-                               std::uint64_t seed, std::vector<float>& margins) {
-  if (XGDMatrixSetFloatInfo(matrix, "base_margin", margins.data(), margins.size()) != 0)
-    return xgboost_error();
-  BoosterHandle handle = nullptr;
-  if (XGBoosterCreate(&matrix, 1, &handle) != 0) return xgboost_error();
-  const Booster booster(handle);
-  for (const auto& [name, value] : settings) {
-    if (XGBoosterSetParam(booster.get(), name.c_str(), value.c_str()) != 0) return xgboost_error();
+// The rows of a training in bins, their margins, and what grows trees from them.
+class Rounds {
+ public:
+  Rounds(const Dataset& training, const BoostOptions& options, std::span<const float> weights,
+         std::size_t groups, std::size_t threads, std::vector<float>& margins)
+      : training_(training),
+        options_(options),
+        weights_(weights),
+        groups_(groups),
+        margins_(margins),
+        workers_(threads),
+        binned_(training, options.bins - 1, internal::Binned::Layout::tiles, workers_),
+        grower_(binned_,
+                {.max_depth = options.max_depth,
+                 .min_child_weight = options.min_child_weight,
+                 .lambda = options.lambda,
+                 .gamma = options.gamma,
+                 .learning_rate = options.learning_rate,
+                 .columns_per_tree = options.columns_per_tree},
+                workers_),
+        gradients_(weight_max(), weight_max() * (groups == 1 ? 0.25 : 0.5)) {}
+
+  // One more tree for each group, after which the margins are moved on.
+  Round next(std::size_t number) {
+    const std::uint64_t seed = Random::mix(options_.seed) + Random::mix(number + 1);
+    choose_rows(seed);
+    if (groups_ > 1) find_totals();
+    Round round;
+    for (std::size_t group = 0; group < groups_; ++group) {
+      const std::uint64_t own = Random::mix(seed + group + 1);
+      fill(group, own);
+      round.push_back(grower_.grow(gradients_, Random(own)));
+      move_on(group, round.back());
+    }
+    return round;
   }
-  if (XGBoosterSetParam(booster.get(), "seed", std::to_string(seed % 2147483647).c_str()) != 0) {
-    return xgboost_error();
+
+ private:
+  double weight(std::size_t row) const {
+    const double own = weights_.empty() ? 1.0 : static_cast<double>(weights_[row]);
+    return groups_ == 1 && training_.labels[row] == 1 ? own * options_.scale_positive : own;
   }
-  if (XGBoosterUpdateOneIter(booster.get(), 0, matrix) != 0) return xgboost_error();
-  bst_ulong length = 0;
-  const float* moved = nullptr;
-  // Bit 0 of the mask: margins. These it kept while it grew the trees.
-  if (XGBoosterPredict(booster.get(), matrix, 1, 0, 1, &length, &moved) != 0) return xgboost_error();
-  if (length != margins.size())
-    return Error{Errc::unsupported, "libxgboost: margins of another number of rows"};
-  std::copy_n(moved, length, margins.begin());
-  const char* json = nullptr;
-  if (XGBoosterSaveModelToBuffer(booster.get(), R"({"format": "json"})", &length, &json) != 0)
-    return xgboost_error();
-  return std::string(json, length);
-}
+  double weight_max() const {
+    double most = 0;
+    for (std::size_t row = 0; row < training_.rows(); ++row) most = std::max(most, weight(row));
+    return most > 0 ? most : 1;
+  }
+  std::size_t chunks() const { return (training_.rows() + kRows - 1) / kRows; }
+
+  bool is_chosen(std::size_t row, std::uint64_t seed) const {
+    if (!weights_.empty() && !(weights_[row] > 0)) return false;
+    if (options_.subsample >= 1) return true;
+    constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15u;
+    return static_cast<double>(Random::mix(seed + (row + 1) * kStep) >> 11) * 0x1p-53 < options_.subsample;
+  }
+
+  // Counts the rows that this round learns from, and where those of each chunk begin.
+  void choose_rows(std::uint64_t seed) {
+    if (!begins_.empty() && options_.subsample >= 1) return;  // the same in every round
+    seed_ = seed;
+    begins_.assign(chunks() + 1, 0);
+    workers_.run(chunks(), [&](std::size_t chunk) {
+      const std::size_t end = std::min(training_.rows(), (chunk + 1) * kRows);
+      std::size_t count = 0;
+      for (std::size_t row = chunk * kRows; row < end; ++row) count += is_chosen(row, seed) ? 1 : 0;
+      begins_[chunk + 1] = count;
+    });
+    for (std::size_t i = 1; i < begins_.size(); ++i) begins_[i] += begins_[i - 1];
+  }
+
+  // With several groups: of each row the logarithm of the sum of its powers, before this round.
+  void find_totals() {
+    totals_.resize(training_.rows());
+    workers_.run(chunks(), [&](std::size_t chunk) {
+      const std::size_t end = std::min(training_.rows(), (chunk + 1) * kRows);
+      for (std::size_t row = chunk * kRows; row < end; ++row) {
+        const float* const margin = margins_.data() + row * groups_;
+        const float highest = *std::max_element(margin, margin + groups_);
+        float powers = 0;
+        for (std::size_t i = 0; i < groups_; ++i) powers += std::exp(margin[i] - highest);
+        totals_[row] = highest + std::log(powers);
+      }
+    });
+  }
+
+  // The derivatives of log loss by the margin: p - y and p (1 - p). With several groups the second is twice
+  // that, as XGBoost has it, since a group does not move alone.
+  void fill(std::size_t group, std::uint64_t seed) {
+    const BoostGrower::Room room = grower_.room(begins_.back());
+    const bool all = begins_.back() == training_.rows();
+    workers_.run(chunks(), [&](std::size_t chunk) {
+      const std::size_t end = std::min(training_.rows(), (chunk + 1) * kRows);
+      std::size_t at = begins_[chunk];
+      for (std::size_t row = chunk * kRows; row < end; ++row) {
+        if (!all && !is_chosen(row, seed_)) continue;
+        const float margin = margins_[row * groups_ + group];
+        const auto p = static_cast<double>(groups_ == 1 ? 1.0f / (1.0f + std::exp(-margin))
+                                                        : std::exp(margin - totals_[row]));
+        const bool mine = training_.labels[row] == (groups_ == 1 ? 1 : group);
+        const double w = weight(row), twice = groups_ == 1 ? 1 : 2;
+        room.rows[at] = static_cast<std::uint32_t>(row);
+        room.gradients[at] = gradients_.pack(w * (p - (mine ? 1.0 : 0.0)), w * twice * p * (1 - p),
+                                             Random::mix(seed + row * 0x9e3779b97f4a7c15u));
+        ++at;
+      }
+    });
+  }
+
+  void move_on(std::size_t group, const GrownTree& tree) {
+    const auto leaves = grower_.leaves();
+    workers_.run(leaves.size(), [&](std::size_t i) {
+      for (const auto row : grower_.rows(leaves[i])) margins_[row * groups_ + group] += leaves[i].value;
+    });
+    if (begins_.back() == training_.rows()) return;
+    workers_.run(chunks(), [&](std::size_t chunk) {
+      const std::size_t end = std::min(training_.rows(), (chunk + 1) * kRows);
+      for (std::size_t row = chunk * kRows; row < end; ++row) {
+        if (is_chosen(row, seed_)) continue;
+        std::size_t node = 0;
+        while (!tree.nodes[node].is_leaf()) {
+          const float x = training_.at(row, tree.nodes[node].feature());
+          const bool right = std::isnan(x) ? tree.missing_right[node] != 0 : x > tree.nodes[node].threshold();
+          node = tree.nodes[node].left() + (right ? 1 : 0);
+        }
+        margins_[row * groups_ + group] += tree.shares[tree.nodes[node].leaf_number()];
+      }
+    });
+  }
+
+  const Dataset& training_;
+  const BoostOptions& options_;
+  std::span<const float> weights_;
+  std::size_t groups_;
+  std::vector<float>& margins_;
+  Workers workers_;
+  internal::Binned binned_;
+  BoostGrower grower_;
+  Gradients gradients_;
+  std::vector<std::size_t> begins_;  // of the chosen rows of each chunk; behind the last, their number
+  std::vector<float> totals_;
+  std::uint64_t seed_ = 0;  // that rows were chosen with
+};
 
 }  // namespace
 
 Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation,
                               const BoostOptions& options) {
   if (auto good = check(training, validation, options); !good) return std::move(good).error();
-  const int threads = threads_for(training, options.threads);
-  const auto settings = parameters(training, options, threads);
   const std::size_t groups = training.classes.size() == 2 ? 1 : training.classes.size();
-  const std::size_t inputs = training.inputs();
   Checkpoint checkpoint;
   if (!options.checkpoint.empty()) {
-    auto opened = Checkpoint::open(options.checkpoint, digest(training, validation, options, threads));
+    auto opened = Checkpoint::open(options.checkpoint, digest(training, validation, options));
     if (!opened) return std::move(opened).error();
     checkpoint = std::move(*opened);
   }
 
-  std::vector<std::string> rounds;
+  std::vector<Round> rounds;
   std::vector<double> losses;
   const std::vector<float> weights = row_weights(training, options.balanced);
   const std::vector<float> begin = base_margins(training, weights, options.scale_positive);
@@ -369,15 +394,14 @@ Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation
     validation_weights = row_weights(*validation, options.balanced);
   }
   // Takes up a round; false when there should be no more.
-  const auto take = [&](std::string json) -> Result<bool> {
+  const auto take = [&](Round round) -> Result<bool> {
     const std::size_t number = rounds.size();
     if (validation != nullptr) {
-      const auto round = internal::from_xgboost_json(json, inputs);
-      if (!round) return round.error();
-      add_round(*round, *validation, validation_margins);
+      if (auto added = add_round(round, *validation, validation_margins); !added)
+        return std::move(added).error();
       losses.push_back(log_loss(*validation, validation_weights, validation_margins));
     }
-    rounds.push_back(std::move(json));
+    rounds.push_back(std::move(round));
     if (validation == nullptr || options.early_stopping == 0 || losses.back() < losses[best]) best = number;
     return number + 1 < options.rounds &&
            (options.early_stopping == 0 || number - best < options.early_stopping);
@@ -386,12 +410,11 @@ Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation
   bool more = true;
   for (auto& record : checkpoint.take_records()) {
     if (!more || record.number != rounds.size()) break;
-    const auto round = internal::from_xgboost_json(record.bytes, inputs);
-    if (!round) return Error(round.error()).within(options.checkpoint.string());
-    if (round->outputs() != groups)
-      return Error{Errc::corrupt, options.checkpoint.string() + ": other classes"};
-    add_round(*round, training, margins);
-    auto taken = take(std::move(record.bytes));
+    auto round = internal::round_from_bytes(record.bytes, groups);
+    if (!round) return Error{Errc::corrupt, options.checkpoint.string() + ": a round that is none"};
+    if (auto added = add_round(*round, training, margins); !added)
+      return Error(added.error()).within(options.checkpoint.string());
+    auto taken = take(std::move(*round));
     if (!taken) return std::move(taken).error();
     more = *taken;
   }
@@ -404,30 +427,32 @@ Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation
   if (resumed > 0 && !go_on()) return stopped;
 
   if (more) {
-    auto matrix = make_matrix(training, options, weights, threads);
-    if (!matrix) return std::move(matrix).error();
+    const std::size_t most = options.threads == 0 ? default_threads() : options.threads;
+    Rounds steps(training, options, weights, groups,
+                 std::clamp<std::size_t>(training.values.size() / kValuesEach, 1, most), margins);
     while (more) {
-      auto json = boost_once(matrix->get(), settings, Random::mix(options.seed) + rounds.size(), margins);
-      if (!json) return std::move(json).error();
-      if (auto kept = checkpoint.append(rounds.size(), *json); !kept) return std::move(kept).error();
-      auto taken = take(std::move(*json));
+      Round round = steps.next(rounds.size());
+      if (auto kept = checkpoint.append(rounds.size(), internal::round_to_bytes(round)); !kept)
+        return std::move(kept).error();
+      auto taken = take(std::move(round));
       if (!taken) return std::move(taken).error();
       more = *taken;
       if (!go_on() && more) return stopped;
     }
   }
   rounds.resize(best + 1);
-  const std::vector<std::string_view> parts(rounds.begin(), rounds.end());
-  auto model = internal::from_xgboost_json(parts, inputs);
+  Forest forest;
+  for (const Round& round : rounds) {
+    for (const GrownTree& tree : round) forest.add(tree);
+  }
+  auto model = std::move(forest).finish(training.inputs(), begin);
   if (!model) return std::move(model).error();
-  auto begun = model::Boost::make(
-      model->trees(), std::vector<std::uint32_t>(model->groups().begin(), model->groups().end()), begin);
-  if (!begun) return std::move(begun).error();
-  return FittedBoost{std::move(*begun), best + 1, resumed, std::move(losses)};
+  return FittedBoost{std::move(*model), best + 1, resumed, std::move(losses)};
 }
 
 std::uint64_t boost_bytes(std::size_t rows, std::size_t inputs) {
-  return std::uint64_t{rows} * (3 * std::uint64_t{inputs} + 64);
+  const std::uint64_t tiles = (std::uint64_t{inputs} + internal::Binned::kTile - 1) / internal::Binned::kTile;
+  return std::uint64_t{rows} * (tiles * internal::Binned::kTile + 40);
 }
 
 }  // namespace nidus::learn

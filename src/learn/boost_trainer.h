@@ -21,7 +21,7 @@ struct BoostOptions {
   double columns_per_tree = 1;  // share of them
   double lambda = 1;
   double gamma = 0;
-  std::size_t bins = 256;
+  std::size_t bins = 256;     // of each column, the one for what is missing counted; 3 to 256
   double scale_positive = 1;  // weight of attack rows, with two classes
   bool balanced = false;      // weigh classes so that each counts the same
   // With a validation set: stop when its loss has not improved for so many rounds, and keep the best. 0:
@@ -42,17 +42,17 @@ struct FittedBoost {
       validation_loss;  // log loss after each round that was run; empty without validation rows
 };
 
-// Trained by libxgboost (method hist), scored by us. Infinities count as ±1e37. `validation` may be null; it
-// must have the same schema and classes. The same bytes for the same rows, options, seed and number of
-// threads, resumed or not; with another number of threads libxgboost adds in another order.
+// Gradient boosting of log loss as XGBoost defines it (Chen and Guestrin 2016), from the odds of the classes,
+// with one tree a round for two classes and one a class for more. Rows without weight are not learnt from.
+// `validation` may be null; it must have the same schema and classes. The same bytes for the same rows,
+// options and seed, whatever the number of threads, resumed or not.
 //
-// Errc::invalid for data that cannot be learnt from, Errc::unsupported for what libxgboost reports,
-// Errc::exhausted when progress said stop, Errc::io for a checkpoint that cannot be written.
+// Errc::invalid for data that cannot be learnt from and for options without sense, Errc::exhausted when
+// progress said stop, Errc::io for a checkpoint that cannot be written.
 Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation,
                               const BoostOptions& options = {});
 
-// About how many bytes fit_boost takes beside the rows, as measured of libxgboost 1.7: up to three for each
-// value, and 64 for each row.
+// About how many bytes fit_boost takes beside the rows: one for each value, and 40 for each row.
 std::uint64_t boost_bytes(std::size_t rows, std::size_t inputs);
 
 }  // namespace nidus::learn

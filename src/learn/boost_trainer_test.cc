@@ -1,16 +1,15 @@
 #include "learn/boost_trainer.h"
 
 #include <gmock/gmock.h>
-#include <xgboost/c_api.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <memory>
+#include <numeric>
+#include <set>
 
 #include "base/random.h"
-#include "learn/internal/xgboost_json.h"
-#include "model/explain.h"
+#include "model/model.h"
 
 namespace nidus::learn {
 namespace {
@@ -36,71 +35,160 @@ Dataset drawn(std::size_t rows, std::uint64_t seed, std::uint32_t classes, bool 
   return out;
 }
 
-// Trains with libxgboost directly and lets both score: the margins must be the same floats, and the
-// contributions to them as near as sums of floats are.
-void expect_same_margins(std::uint32_t classes, bool missing) {
-  const Dataset data = drawn(1200, classes + (missing ? 10 : 0), classes, missing);
-  const Dataset unseen = drawn(700, 77, classes, true);
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  DMatrixHandle train = nullptr, test = nullptr;
-  ASSERT_EQ(XGDMatrixCreateFromMat(data.values.data(), data.rows(), 5, nan, &train), 0);
-  ASSERT_EQ(XGDMatrixCreateFromMat(unseen.values.data(), unseen.rows(), 5, nan, &test), 0);
-  const std::vector<float> labels(data.labels.begin(), data.labels.end());
-  ASSERT_EQ(XGDMatrixSetFloatInfo(train, "label", labels.data(), labels.size()), 0);
-  BoosterHandle booster = nullptr;
-  ASSERT_EQ(XGBoosterCreate(&train, 1, &booster), 0);
-  XGBoosterSetParam(booster, "objective", classes == 2 ? "binary:logistic" : "multi:softprob");
-  if (classes > 2) XGBoosterSetParam(booster, "num_class", std::to_string(classes).c_str());
-  XGBoosterSetParam(booster, "tree_method", "hist");
-  XGBoosterSetParam(booster, "base_score", "0.3");
-  XGBoosterSetParam(booster, "nthread", "1");
-  XGBoosterSetParam(booster, "verbosity", "0");
-  for (int round = 0; round < 25; ++round) ASSERT_EQ(XGBoosterUpdateOneIter(booster, round, train), 0);
-  bst_ulong length = 0;
-  const char* json = nullptr;
-  ASSERT_EQ(XGBoosterSaveModelToBuffer(booster, R"({"format": "json"})", &length, &json), 0);
-  const auto boost = internal::from_xgboost_json(std::string_view(json, length), 5);
-  ASSERT_TRUE(boost) << boost.error().message;
-
-  const float* theirs = nullptr;
-  ASSERT_EQ(XGBoosterPredict(booster, test, 1, 0, 0, &length, &theirs), 0);
-  std::vector<float> ours(unseen.rows() * boost->outputs());
-  ASSERT_EQ(length, ours.size());
-  boost->margins(unseen.values, unseen.rows(), ours);
-  for (std::size_t i = 0; i < ours.size(); ++i) {
-    ASSERT_EQ(std::memcmp(&ours[i], &theirs[i], sizeof(float)), 0) << i << " " << ours[i] << " " << theirs[i];
-  }
-
-  // And the same reasons: option 4 asks for contributions, float as the margins are.
-  ASSERT_EQ(XGBoosterPredict(booster, test, 4, 0, 0, &length, &theirs), 0);
-  const auto explainer =
-      model::Explainer::make(std::make_shared<model::Boost>(*boost), model::Explainer::Unit::margin);
-  ASSERT_TRUE(explainer) << explainer.error().message;
-  const std::size_t groups = boost->outputs(), width = 6;
-  ASSERT_EQ(length, unseen.rows() * groups * width);
-  std::vector<double> reasons(unseen.rows() * width);
-  for (std::size_t group = 0; group < groups; ++group) {
-    std::vector<double> one(groups);
-    one[group] = 1;
-    explainer->explain(unseen.values, unseen.rows(), one, reasons);
-    for (std::size_t i = 0; i < reasons.size(); ++i) {
-      const auto expected = static_cast<double>(theirs[(i / width * groups + group) * width + i % width]);
-      ASSERT_NEAR(reasons[i], expected, 1e-5) << group << " " << i;
+// Boosting as its paper has it, in the plainest way: every cut between two values of a node is tried, with
+// doubles. Only for values of which few are different, so that each has a bin of its own.
+class Reference {
+ public:
+  Reference(const Dataset& data, const BoostOptions& options) : data_(data), options_(options) {
+    groups_ = data.classes.size() == 2 ? 1 : data.classes.size();
+    std::vector<double> by_class(data.classes.size());
+    for (std::size_t row = 0; row < data.rows(); ++row) by_class[data.labels[row]] += weight(row);
+    const double all = std::accumulate(by_class.begin(), by_class.end(), 0.0);
+    for (std::size_t row = 0; row < data.rows(); ++row) {
+      for (std::size_t group = 0; group < groups_; ++group) {
+        const double share = by_class[groups_ == 1 ? 1 : group] / all;
+        margins.push_back(groups_ == 1 ? std::log(share / (1 - share)) : std::log(share));
+      }
+    }
+    for (std::size_t round = 0; round < options.rounds; ++round) {
+      const std::vector<double> before = margins;
+      for (group_ = 0; group_ < groups_; ++group_) {
+        find_derivatives(before);
+        std::vector<std::size_t> rows(data.rows());
+        std::iota(rows.begin(), rows.end(), 0u);
+        grow(rows, 0);
+      }
     }
   }
-  XGBoosterFree(booster);
-  XGDMatrixFree(train);
-  XGDMatrixFree(test);
+
+  std::vector<double> margins;
+
+ private:
+  struct Sum {
+    double g = 0, h = 0;
+  };
+  struct Split {
+    double gain = 1e-6;
+    std::size_t input = 0;
+    float cut = 0;  // the highest value on the left
+    bool missing_right = false;
+  };
+
+  double weight(std::size_t row) const {
+    const double own = data_.weights.empty() ? 1.0 : static_cast<double>(data_.weights[row]);
+    return groups_ == 1 && data_.labels[row] == 1 ? own * options_.scale_positive : own;
+  }
+  void find_derivatives(const std::vector<double>& before) {
+    derivatives_.clear();
+    for (std::size_t row = 0; row < data_.rows(); ++row) {
+      double powers = 0;
+      for (std::size_t i = 0; i < groups_; ++i) powers += std::exp(before[row * groups_ + i]);
+      const double own = std::exp(before[row * groups_ + group_]);
+      const double p = groups_ == 1 ? own / (1 + own) : own / powers;
+      const bool mine = data_.labels[row] == (groups_ == 1 ? 1 : group_);
+      derivatives_.push_back(
+          {weight(row) * (p - (mine ? 1 : 0)), weight(row) * p * (1 - p) * (groups_ == 1 ? 1 : 2)});
+    }
+  }
+  template <class Take>
+  Sum sum(const std::vector<std::size_t>& rows, const Take& take) const {
+    Sum out;
+    for (const auto row : rows) {
+      if (!take(row)) continue;
+      out.g += derivatives_[row].g;
+      out.h += derivatives_[row].h;
+    }
+    return out;
+  }
+  double part(const Sum& sum) const { return sum.g * sum.g / (sum.h + options_.lambda); }
+  bool goes_left(std::size_t row, const Split& split) const {
+    const float x = data_.at(row, split.input);
+    return std::isnan(x) ? !split.missing_right : x <= split.cut;
+  }
+
+  Split best_of(const std::vector<std::size_t>& rows) const {
+    Split best;
+    const Sum all = sum(rows, [](std::size_t) { return true; });
+    for (std::size_t input = 0; input < data_.inputs(); ++input) {
+      std::set<float> cuts;
+      for (const auto row : rows) {
+        if (!std::isnan(data_.at(row, input))) cuts.insert(data_.at(row, input));
+      }
+      for (const float cut : cuts) {
+        for (const bool missing_right : {true, false}) {
+          Split tried{0, input, cut, missing_right};
+          const Sum left = sum(rows, [&](std::size_t row) { return goes_left(row, tried); });
+          const Sum right = sum(rows, [&](std::size_t row) { return !goes_left(row, tried); });
+          if (left.h < options_.min_child_weight || right.h < options_.min_child_weight) continue;
+          tried.gain = part(left) + part(right) - part(all);
+          if (tried.gain > best.gain) best = tried;
+        }
+      }
+    }
+    return best;
+  }
+  // True if the node is a leaf.
+  bool grow(const std::vector<std::size_t>& rows, std::size_t depth) {
+    const std::vector<double> saved = margins;
+    Split split;
+    if (depth < options_.max_depth) split = best_of(rows);
+    if (split.gain > 1e-6) {
+      std::vector<std::size_t> sides[2];
+      for (const auto row : rows) sides[goes_left(row, split) ? 0 : 1].push_back(row);
+      const bool left_is_leaf = grow(sides[0], depth + 1), right_is_leaf = grow(sides[1], depth + 1);
+      if (!left_is_leaf || !right_is_leaf || split.gain >= options_.gamma) return false;
+      margins = saved;
+    }
+    const Sum all = sum(rows, [](std::size_t) { return true; });
+    for (const auto row : rows)
+      margins[row * groups_ + group_] -= options_.learning_rate * all.g / (all.h + options_.lambda);
+    return true;
+  }
+
+  const Dataset& data_;
+  const BoostOptions& options_;
+  std::size_t groups_ = 1, group_ = 0;
+  std::vector<Sum> derivatives_;
+};
+
+void expect_as_reference(std::uint32_t classes, bool missing, const BoostOptions& options) {
+  Dataset data = drawn(500, classes + (missing ? 10 : 0), classes, missing);
+  Random random(5);
+  // Labels that are wrong at times, and weights that are all different: else many splits are equally good.
+  for (auto& label : data.labels)
+    label = random.below(8) == 0 ? static_cast<std::uint32_t>(random.below(classes)) : label;
+  for (std::size_t row = 0; row < data.rows(); ++row)
+    data.weights.push_back(static_cast<float>(0.5 + random.unit()));
+  const auto ours = fit_boost(data, nullptr, options);
+  ASSERT_TRUE(ours) << ours.error().message;
+  std::vector<float> margins(data.rows() * ours->model.outputs());
+  ours->model.margins(data.values, data.rows(), margins);
+  const Reference reference(data, options);
+  ASSERT_EQ(reference.margins.size(), margins.size());
+  for (std::size_t i = 0; i < margins.size(); ++i) ASSERT_NEAR(margins[i], reference.margins[i], 1e-4) << i;
 }
 
-TEST(Boost, BinaryMarginsAreThoseOfLibxgboost) {
-  expect_same_margins(2, false);
-  expect_same_margins(2, true);
+TEST(Boost, GrowsTheTreesOfThePaper) {
+  BoostOptions options;
+  options.rounds = 3;
+  options.max_depth = 4;
+  for (const bool missing : {false, true}) {
+    expect_as_reference(2, missing, options);
+    expect_as_reference(3, missing, options);
+  }
 }
 
-TEST(Boost, MultiClassMarginsAreThoseOfLibxgboost) {
-  expect_same_margins(4, false);
-  expect_same_margins(4, true);
+TEST(Boost, PenaltiesAndWeightsAreThoseOfThePaper) {
+  BoostOptions options;
+  options.rounds = 3;
+  options.max_depth = 5;
+  options.learning_rate = 0.15;
+  options.min_child_weight = 4;
+  options.lambda = 2.5;
+  options.gamma = 1.5;
+  options.scale_positive = 3;
+  expect_as_reference(2, true, options);
+  expect_as_reference(3, true, options);
 }
 
 TEST(Boost, LearnsAndKeepsTheBestRound) {
@@ -132,46 +220,60 @@ TEST(Boost, TheSameSeedGivesTheSameScores) {
   EXPECT_EQ(a->model.outputs(), 3u);
 }
 
-// The rounds are boosters of their own that begin where the others ended: together they must be what
-// libxgboost makes of the same rows in one go, when that begins at the same odds.
-TEST(Boost, RoundsOnTheirOwnAreThoseOfOneBooster) {
-  Dataset data = drawn(1500, 3, 2, true);
-  for (std::size_t row = 0; row < data.rows(); row += 3) data.labels[row] = 0;
+TEST(Boost, TheModelIsTheSameForAnyNumberOfThreads) {
+  const Dataset training = drawn(60'000, 4, 3, true);
   BoostOptions options;
-  options.rounds = 15;
+  options.rounds = 4;
+  options.subsample = 0.6;
+  options.columns_per_tree = 0.7;
   options.threads = 1;
-  options.scale_positive = 2;
-  const auto ours = fit_boost(data, nullptr, options);
-  ASSERT_TRUE(ours) << ours.error().message;
-  double attacks = 0;
-  for (const auto label : data.labels) attacks += 2 * label;
-  const double share = attacks / (attacks / 2 + static_cast<double>(data.rows()));
+  const auto one = fit_boost(training, nullptr, options);
+  options.threads = 3;
+  const auto three = fit_boost(training, nullptr, options);
+  ASSERT_TRUE(one);
+  ASSERT_TRUE(three);
+  const auto a = one->model.trees().parts().nodes.span(), b = three->model.trees().parts().nodes.span();
+  EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end()));
+  EXPECT_EQ(model::all_scores(one->model, training.values, training.rows()),
+            model::all_scores(three->model, training.values, training.rows()));
+}
 
-  DMatrixHandle matrix = nullptr;
-  ASSERT_EQ(XGDMatrixCreateFromMat(data.values.data(), data.rows(), 5, std::nanf(""), &matrix), 0);
-  const std::vector<float> labels(data.labels.begin(), data.labels.end());
-  ASSERT_EQ(XGDMatrixSetFloatInfo(matrix, "label", labels.data(), labels.size()), 0);
-  BoosterHandle booster = nullptr;
-  ASSERT_EQ(XGBoosterCreate(&matrix, 1, &booster), 0);
-  const std::string begin = std::to_string(share);
-  for (const auto& [name, value] :
-       std::initializer_list<std::pair<const char*, const char*>>{{"objective", "binary:logistic"},
-                                                                  {"tree_method", "hist"},
-                                                                  {"base_score", begin.c_str()},
-                                                                  {"scale_pos_weight", "2"},
-                                                                  {"nthread", "1"},
-                                                                  {"verbosity", "0"}}) {
-    XGBoosterSetParam(booster, name, value);
+// What is missing tells the classes apart, and nothing else does: minus infinity is not missing.
+TEST(Boost, WhatIsMissingIsASideOfItsOwn) {
+  Random random(1);
+  Dataset data;
+  data.schema.resize(1);
+  data.classes = {"benign", "attack"};
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (std::size_t row = 0; row < 400; ++row) {
+    const bool missing = random.below(2) == 0;
+    data.values.push_back(missing                ? std::numeric_limits<float>::quiet_NaN()
+                          : random.below(3) == 0 ? -kInfinity
+                                                 : static_cast<float>(random.below(9)));
+    data.labels.push_back(missing ? 1 : 0);
   }
-  for (int round = 0; round < 15; ++round) ASSERT_EQ(XGBoosterUpdateOneIter(booster, round, matrix), 0);
-  bst_ulong length = 0;
-  const float* theirs = nullptr;
-  ASSERT_EQ(XGBoosterPredict(booster, matrix, 1, 0, 0, &length, &theirs), 0);
-  std::vector<float> margins(data.rows());
-  ours->model.margins(data.values, data.rows(), margins);
-  for (std::size_t row = 0; row < data.rows(); ++row) ASSERT_NEAR(margins[row], theirs[row], 1e-3) << row;
-  XGBoosterFree(booster);
-  XGDMatrixFree(matrix);
+  BoostOptions options;
+  options.rounds = 20;
+  const auto fitted = fit_boost(data, nullptr, options);
+  ASSERT_TRUE(fitted) << fitted.error().message;
+  const auto scores = model::attack_scores(fitted->model, data.values, data.rows());
+  for (std::size_t row = 0; row < data.rows(); ++row)
+    EXPECT_EQ(scores[row] > 0.5, data.labels[row] == 1) << row;
+}
+
+// Extremes of what may be asked for end in a model, or in a word.
+TEST(Boost, ColumnsWithoutAnythingToSplitAreLeaves) {
+  Dataset data = drawn(60, 1, 2, false);
+  std::fill(data.values.begin(), data.values.end(), std::numeric_limits<float>::quiet_NaN());
+  BoostOptions options;
+  options.rounds = 2;
+  options.lambda = 0;
+  options.min_child_weight = 0;
+  const auto fitted = fit_boost(data, nullptr, options);
+  ASSERT_TRUE(fitted) << fitted.error().message;
+  EXPECT_EQ(fitted->model.trees().nodes(), 2u);
+  for (const double score : model::attack_scores(fitted->model, data.values, data.rows()))
+    EXPECT_TRUE(std::isfinite(score));
 }
 
 TEST(Boost, InfinitiesAreTaken) {
@@ -194,13 +296,10 @@ TEST(Boost, RefusesWhatCannotBeLearnt) {
   EXPECT_THAT(fit_boost(data, &other).error().message, HasSubstr("other columns"));
   BoostOptions options;
   options.gamma = -1;
-  EXPECT_THAT(fit_boost(data, nullptr, options).error().message, HasSubstr("libxgboost"));
-}
-
-TEST(Boost, ForeignJsonIsRefusedWithAWord) {
-  EXPECT_FALSE(internal::from_xgboost_json("{", 5));
-  EXPECT_FALSE(internal::from_xgboost_json("{}", 5));
-  EXPECT_FALSE(internal::from_xgboost_json(R"({"learner":{"objective":{"name":"reg:squarederror"}}})", 5));
+  EXPECT_THAT(fit_boost(data, nullptr, options).error().message, HasSubstr("gamma"));
+  options.gamma = 0;
+  options.subsample = 0;
+  EXPECT_THAT(fit_boost(data, nullptr, options).error().message, HasSubstr("share of rows"));
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 
 #include "learn/checkpoint.h"
 #include "learn/internal/tree_grower.h"
-#include "learn/internal/xgboost_json.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace nidus::learn;
@@ -22,10 +21,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       const auto tree = internal::tree_from_bytes(record.bytes, width);
       if (tree && internal::to_bytes(*tree) != record.bytes) std::abort();
     }
-    if (const auto boost = internal::from_xgboost_json(record.bytes, 4)) {
-      const float row[4] = {1, 2, 3, 4};
-      std::vector<float> margins(boost->outputs());
-      boost->margins(row, 1, margins);
+    for (const std::size_t trees : {1u, 3u}) {
+      const auto round = internal::round_from_bytes(record.bytes, trees);
+      if (round && internal::round_to_bytes(*round) != record.bytes) std::abort();
     }
   }
   return 0;

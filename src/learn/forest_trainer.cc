@@ -220,7 +220,7 @@ Result<FittedForest> fit_forest(const Dataset& training, const ForestOptions& op
   if (!weights) return weights.error();
 
   Workers workers(options.threads);
-  const internal::Binned binned(training, options.bins, workers);
+  const internal::Binned binned(training, options.bins, internal::Binned::Layout::columns, workers);
   internal::GrowOptions grow;
   grow.max_depth = options.max_depth;
   grow.min_leaf = std::min<std::size_t>(options.min_leaf, std::numeric_limits<std::uint32_t>::max());

@@ -213,12 +213,10 @@ std::uint64_t digest(const Dataset& training, const SearchOptions& options,
   internal::TrainingDigest out("search");
   for (const auto number : {options.folds, options.keep_one_in, options.rows_least}) out.add(number);
   out.add(options.seed);
-  bool boost = false;
   for (const Candidate& candidate : candidates) {
     out.add(static_cast<std::uint8_t>(candidate.kind));
     if (candidate.kind == Candidate::Kind::boost) {
       const BoostOptions& with = candidate.boost;
-      boost = true;
       for (const auto number : {with.rounds, with.max_depth, with.bins}) out.add(number);
       for (const auto number : {with.learning_rate, with.min_child_weight, with.subsample,
                                 with.columns_per_tree, with.lambda, with.gamma, with.scale_positive}) {
@@ -236,7 +234,6 @@ std::uint64_t digest(const Dataset& training, const SearchOptions& options,
     for (const bool is : {with.bootstrap, with.extra_trees, with.balanced}) out.add(is);
     out.add(with.seed);
   }
-  if (boost) out.add(options.threads == 0 ? default_threads() : options.threads);
   for (const auto group : options.groups) out.add(group);
   out.add(training);
   return out.value();

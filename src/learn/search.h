@@ -71,8 +71,7 @@ struct SearchResult {
 //
 // The same outcome for the same rows, options and seed if the time suffices. Without time for one whole
 // trial, the defaults. A search that was stopped or killed goes on from its checkpoint and makes the choices
-// it would have made; a kill loses the trial under way and its time. With boosting among the kinds another
-// number of threads is another search, as libxgboost adds in another order.
+// it would have made; a kill loses the trial under way and its time.
 //
 // Errc::invalid for options without sense or when a fold is without two classes to learn from,
 // Errc::exhausted when progress said stop, Errc::io for a checkpoint that cannot be written, Errc::corrupt

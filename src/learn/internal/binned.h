@@ -10,27 +10,41 @@
 
 namespace nidus::learn::internal {
 
-// The values of a data set, each feature cut into at most 256 bins that hold about as many rows each, or one
-// bin for each value where there are few. Bin 0 is kept for what is missing and for minus infinity, which
-// trees cannot tell apart; it is the lowest, as it goes left at every split.
+// The values of a data set, a byte each: each feature cut into at most 255 bins that hold about as many rows
+// each, or one bin for each value where there are few, and bin 0 for what is missing.
 class Binned {
  public:
+  enum class Layout : std::uint8_t {
+    // For forests: feature by feature. Minus infinity is in bin 0 as well, since their trees send what is
+    // missing left at every split, and so cannot tell the two apart.
+    columns,
+    // For boosting: eight features of a row side by side, row by row, then the next eight; the last tile is
+    // filled up with features that are always 0.
+    tiles,
+  };
+  static constexpr std::size_t kTile = 8;
+
   // bins: 2 to 255, beside bin 0.
-  Binned(const Dataset& dataset, std::size_t bins, Workers& workers);
+  Binned(const Dataset& dataset, std::size_t bins, Layout layout, Workers& workers);
 
   std::size_t rows() const { return rows_; }
   std::size_t features() const { return lowest_.size(); }
   // Bins of the feature, bin 0 counted.
   std::size_t bins(std::size_t feature) const { return lowest_[feature].size(); }
+  // Of Layout::columns: rows() bins.
   const std::uint8_t* column(std::size_t feature) const { return values_.data() + feature * rows_; }
+  // Of Layout::tiles: rows() × kTile bins, of the features kTile × tile and on.
+  const std::uint8_t* tile(std::size_t tile) const { return values_.data() + tile * kTile * rows_; }
 
   // A threshold between two bins that both have rows, `below` < `above`: the middle of the gap between the
   // highest value of the one and the lowest of the other, so that it does not depend on empty bins between.
   float threshold(std::size_t feature, std::size_t below, std::size_t above) const;
+  // The highest value of the feature.
+  float highest(std::size_t feature) const { return highest_[feature].back(); }
 
  private:
   std::size_t rows_;
-  std::vector<std::uint8_t> values_;                  // feature-major
+  std::vector<std::uint8_t> values_;
   std::vector<std::vector<float>> lowest_, highest_;  // value of each bin
 };
 

@@ -20,13 +20,17 @@ struct GrownTree {
   std::vector<model::Node> nodes;
   std::vector<float> covers;  // of each node: weight of the rows that came here
   std::vector<float> shares;  // leaf × width, where width is 1 with two classes, else their number
-  bool too_large = false;     // stopped at the limit of model::Node
+  std::vector<std::uint8_t> missing_right;  // of each node: 1 if what is missing goes right; or empty
+  bool too_large = false;                   // stopped at the limit of model::Node
 };
 
 // A tree as it stands in a checkpoint, and back: nothing for bytes that are no tree whose leaves have `width`
 // shares. Features and values are left to TreeSet::make.
 std::string to_bytes(const GrownTree& tree);
 std::optional<GrownTree> tree_from_bytes(std::string_view bytes, std::size_t width);
+// The same of a round of boosting: `trees` trees whose leaves have one value.
+std::string round_to_bytes(std::span<const GrownTree> round);
+std::optional<std::vector<GrownTree>> round_from_bytes(std::string_view bytes, std::size_t trees);
 
 struct GrowOptions {
   std::size_t max_depth = 0;  // 0: no limit
