@@ -3,12 +3,15 @@
 
     python3 -m venv FOLDER/venv && FOLDER/venv/bin/pip install scikit-learn xgboost-cpu
     FOLDER/venv/bin/python bench/training_peers.py FOLDER [--rows N] [--columns N] [--trees N] [--rounds N]
-        [--tool build/bench/bench/train_matrix] [--only forest,extra,boost]
+        [--tool build/bench/bench/train_matrix] [--only forest,extra,boost] [--values N]
 
 Draws a table of two overlapping classes (scikit-learn's make_classification, seed 7) with a fifth more rows to test
 on, trains full-depth trees and boosting of depth 6, each in a process of its own on one core, and prints a Markdown
 table: seconds of processor time a tree, which other work on the machine disturbs least, most memory beyond the rows
 themselves, and the area under the curve on the test rows. The times are those of fit() alone.
+
+With --values each column is cut to so many whole numbers, and a seventh of them is missing. Boosting then has a bin for
+each number on both sides, so both must grow the same trees: the largest difference between their scores is printed.
 """
 
 import argparse
@@ -22,8 +25,9 @@ from pathlib import Path
 import numpy as np
 
 
-def make_rows(folder, rows, columns):
-    names = [folder / f"{rows}x{columns}.{part}" for part in ("train.f32", "train.u8", "test.f32", "test.u8")]
+def make_rows(folder, rows, columns, values):
+    kind = f"{rows}x{columns}" + (f"x{values}" if values else "")
+    names = [folder / f"{kind}.{part}" for part in ("train.f32", "train.u8", "test.f32", "test.u8")]
     if all(name.exists() for name in names):
         return names
     from sklearn.datasets import make_classification
@@ -33,6 +37,10 @@ def make_rows(folder, rows, columns):
         rows + test, columns, n_informative=columns // 4, n_redundant=columns // 8, n_clusters_per_class=6,
         flip_y=0.03, class_sep=0.7, weights=[0.7], random_state=7)
     x = x.astype(np.float32)
+    if values:
+        low, high = x.min(0), x.max(0)
+        x = np.floor((x - low) / (high - low) * (values - 1e-3)).astype(np.float32)
+        x[np.random.default_rng(7).random(x.shape) < 1 / 7] = np.nan
     x[:rows].tofile(names[0])
     y[:rows].astype(np.uint8).tofile(names[1])
     x[rows:].tofile(names[2])
@@ -78,12 +86,13 @@ def main():
     parser.add_argument("--trees", type=int, default=10)
     parser.add_argument("--peer-trees", type=int, default=None, help="fewer for the peer, which is slower")
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--values", type=int, default=0)
     parser.add_argument("--only", default="forest,extra,boost")
     parser.add_argument("--tool", default="build/bench/bench/train_matrix")
     parser.add_argument("--peer", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    names = make_rows(given.folder, given.rows, given.columns)
+    names = make_rows(given.folder, given.rows, given.columns, given.values)
     scores = given.folder / "scores.f64"
     if given.peer:
         peer(given.peer[0], int(given.peer[1]), given.columns, names + [scores])
@@ -101,15 +110,19 @@ def main():
         theirs = count if kind == "boost" else given.peer_trees or count
         ours = [given.tool, kind, str(count), "1", str(given.columns), *map(str, names[:3]), str(scores)]
         other = [sys.executable, __file__, str(given.folder), "--rows", str(given.rows), "--columns",
-                 str(given.columns), "--peer", kind, str(theirs)]
+                 str(given.columns), "--values", str(given.values), "--peer", kind, str(theirs)]
         name = "xgboost" if kind == "boost" else "scikit-learn"
+        said = []
         for who, command, trees in (("nidus", ours, count), (name, other, theirs)):
             out = subprocess.run(["taskset", "-c", core, *command], env=environment, check=True, capture_output=True,
                                  text=True).stdout
             result = json.loads(out.strip().splitlines()[-1])
-            auc = roc_auc_score(truth, np.fromfile(scores, np.float64))
+            said.append(np.fromfile(scores, np.float64))
+            auc = roc_auc_score(truth, said[-1])
             print(f"| {who}, {kind} | {trees} | {result['seconds'] / trees:.2f} | "
                   f"{result['peak_mb'] - result['data_mb']:,.0f} | {auc:.4f} |", flush=True)
+        if given.values and kind == "boost":
+            print(f"\nlargest difference between the scores: {np.abs(said[0] - said[1]).max():.1e}")
 
 
 if __name__ == "__main__":
