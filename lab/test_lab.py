@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Tests of the lab that need no root: rules, plans, the ledger, and what the guard refuses."""
 import ipaddress
+import json
 import os
 import random
 import struct
@@ -11,7 +12,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
-from nidus_lab import attacks, evade, guard, labels, ledger, plan, session  # noqa: E402
+from nidus_lab import attacks, cli, evade, guard, labels, ledger, plan, session  # noqa: E402
 from nidus_lab.labels import CATCH_ALL, Flow, Rule, first_match  # noqa: E402
 
 SEEDS = range(1, 60)
@@ -134,6 +135,59 @@ class Scenarios(unittest.TestCase):
     def test_every_attack_can_be_named(self):
         for name in attacks.REGISTRY:
             self.assertEqual([a.name for a in session.choose(name, 1, 60)], [name])
+
+
+class Lists(unittest.TestCase):
+    HEADER = "folder,name,seed,scenario,duration,calm,bulk\n"
+
+    def list_of(self, text):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "list.csv")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            return cli.read_list(path)
+
+    def test_the_list_of_the_bundled_detectors_is_one(self):
+        rows = cli.read_list(os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "share", "detectors",
+                                          "captures.csv"))
+        folders = [row["folder"] for row in rows]
+        self.assertEqual((folders.count("train"), folders.count("test")), (43, 11))
+        self.assertFalse({row["seed"] for row in rows if row["folder"] == "train"} &
+                         {row["seed"] for row in rows if row["folder"] == "test"})
+
+    def test_a_scenario_may_be_several_names(self):
+        rows = self.list_of(self.HEADER + 'a,one,7,"sweep,dos",40,2,0.3\n')
+        self.assertEqual(rows[0]["scenario"], "sweep,dos")
+        self.assertEqual(session.choose("sweep,sqlmap_run", 7, 40),
+                         [attacks.REGISTRY["sweep"], attacks.REGISTRY["sqlmap_run"]])
+
+    def test_what_is_wrong_is_told_by_line(self):
+        for row, reason in (("a,one,7,dos,40,2\n", "7 cells"), ("a,one,7,dos,40,2,1,1\n", "7 cells"),
+                            ("../a,one,7,dos,40,1,1\n", "letters"), ("a,o/ne,7,dos,40,1,1\n", "letters"),
+                            ("a,one,7,teapot,40,1,1\n", "teapot"), ("a,one,7,dos,400,1,1\n", "10 and 300"),
+                            ("a,one,x,dos,40,1,1\n", "'x'"), ("a,one,7,dos,40,0,1\n", "above 0"),
+                            ("a,two,7,dos,40,1,1\na,two,8,dos,40,1,1\n", "twice")):
+            with self.assertRaisesRegex(ValueError, r"list\.csv:\d: .*" + reason):
+                self.list_of(self.HEADER + row)
+        with self.assertRaisesRegex(ValueError, "header"):
+            self.list_of("name,seed\n")
+        with self.assertRaisesRegex(ValueError, "no such file"):
+            cli.read_list("/nowhere/list.csv")
+
+    def test_what_was_made_is_not_made_again(self):
+        with tempfile.TemporaryDirectory() as out:
+            os.makedirs(os.path.join(out, "a"))
+            one = dict(zip(cli.COLUMNS, ("a", "one", "7", "dos", "40", "2", "0.3")))
+            self.assertFalse(cli.is_there(out, one))
+            with open(os.path.join(out, "a", "one.pcap"), "wb"):
+                pass
+            self.assertFalse(cli.is_there(out, one))  # Its labels may be missing: the manifest is written last.
+            with open(os.path.join(out, "a", "manifest.json"), "w", encoding="utf-8") as file:
+                json.dump({"one.pcap": {"seed": 7, "scenario": "dos", "duration": 40.0, "calm": 2.0, "bulk": 0.3}}, file)
+            self.assertTrue(cli.is_there(out, one))
+            for key, other in (("seed", "8"), ("scenario", "ddos"), ("duration", "41"), ("bulk", "1")):
+                with self.assertRaisesRegex(ValueError, "another capture"):
+                    cli.is_there(out, {**one, key: other})
 
 
 class Holding(unittest.TestCase):

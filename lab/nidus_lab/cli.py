@@ -2,7 +2,9 @@
 import argparse
 import csv
 import glob
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +28,10 @@ def main(words):
     many.add_argument("--seeds", default="1-8", help="such as 1-20 or 1,4,9 (default: 1-8)")
     many.add_argument("--jobs", type=int, default=2, help="captures at a time (default: 2)")
     _common(many, scenario=None)
+    listed = verbs.add_parser("record", help="make the captures that a list names, those that are not there yet")
+    listed.add_argument("list", metavar="LIST", help="a CSV file with the columns " + ",".join(COLUMNS))
+    listed.add_argument("--out", default="lab-out", metavar="DIR", help="a capture becomes DIR/FOLDER/NAME.pcap")
+    listed.add_argument("--jobs", type=int, default=2, help="captures at a time (default: 2)")
     verbs.add_parser("list", help="list the scenarios")
     verbs.add_parser("install", help="install the Debian packages the lab needs")
     verbs.add_parser("clean", help="remove what a killed lab left")
@@ -92,8 +98,7 @@ def _evade(options):
 
 
 def _make(options):
-    if not 10 <= options.duration <= 300:
-        raise ValueError("--duration must lie between 10 and 300 seconds")
+    _check_duration(options.duration)
     session.choose(options.scenario, options.seed,
                    options.duration)  # Unknown names are told before anything is made.
     options.out = os.path.abspath(options.out)
@@ -112,30 +117,104 @@ def _make(options):
     return 0
 
 
+def _check_duration(seconds):
+    if not 10 <= seconds <= 300:
+        raise ValueError("the duration must lie between 10 and 300 seconds")
+
+
 def _suite(options):
     _need_root()
-    seeds = _seeds(options.seeds)
-    waiting, live, failed = list(seeds), {}, []
+    return _make_all(options.jobs, {f"seed {seed}": [*_words(options, options.scenario or ROUND[seed % len(ROUND)]),
+                                                     "--seed", str(seed)]
+                                    for seed in _seeds(options.seeds)})
+
+
+def _make_all(jobs, wanted):
+    """Makes captures, `jobs` at a time, from what each is called to its words for `make`. Returns the exit status."""
+    waiting, live, failed = dict(wanted), {}, []
     try:
         while waiting or live:
-            while waiting and len(live) < max(1, options.jobs):
-                seed = waiting.pop(0)
-                options_scenario = options.scenario or ROUND[seed % len(ROUND)]
-                words = sandbox.command(["make", *_words(options, options_scenario), "--seed", str(seed)])
-                live[seed] = subprocess.Popen(words, stdin=subprocess.DEVNULL)
+            while waiting and len(live) < max(1, jobs):
+                name = next(iter(waiting))
+                live[name] = subprocess.Popen(sandbox.command(["make", *waiting.pop(name)]), stdin=subprocess.DEVNULL)
                 time.sleep(1)
-            for seed, process in list(live.items()):
+            for name, process in list(live.items()):
                 if process.poll() is not None:
-                    del live[seed]
+                    del live[name]
                     if process.returncode:
-                        failed.append(seed)
+                        failed.append(name)
             time.sleep(0.2)
     finally:
         for process in live.values():  # The room dies with its parent.
             process.kill()
     if failed:
-        print(f"lab: failed seeds: {failed}", file=sys.stderr)
+        print(f"lab: failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+# The columns of a list for `record`: where the capture goes, and options of `make`.
+COLUMNS = ("folder", "name", "seed", "scenario", "duration", "calm", "bulk")
+
+
+def _record(options):
+    wanted = read_list(options.list)
+    absent = [one for one in wanted if not is_there(options.out, one)]
+    print(f"{len(wanted) - len(absent)} of {len(wanted)} captures are there", flush=True)
+    if not absent:
+        return 0
+    _need_root()
+    for folder in {one["folder"] for one in absent}:
+        os.makedirs(os.path.join(options.out, folder), exist_ok=True)
+    return _make_all(options.jobs, {one["name"]: ["--out", os.path.abspath(os.path.join(options.out, one["folder"])),
+                                                  *(word for key in COLUMNS[1:] for word in (f"--{key}", one[key]))]
+                                    for one in absent})
+
+
+def read_list(path):
+    """The captures of a list, each from column to text. Everything wrong with it is told before anything is made."""
+    if not os.path.isfile(path):
+        raise ValueError(f"{path}: no such file")
+    with open(path, newline="", encoding="ascii") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"{path}: the header must be {','.join(COLUMNS)}")
+        rows, seen = [], set()
+        for row in reader:
+            where = f"{path}:{reader.line_num}"
+            if None in row or None in row.values():
+                raise ValueError(f"{where}: must have {len(COLUMNS)} cells")
+            if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", row[key]) for key in ("folder", "name")):
+                raise ValueError(f"{where}: folder and name are letters, digits and ._-")
+            if (row["folder"], row["name"]) in seen:
+                raise ValueError(f"{where}: {row['folder']}/{row['name']} is there twice")
+            seen.add((row["folder"], row["name"]))
+            try:
+                _check_duration(float(row["duration"]))
+                session.choose(row["scenario"], int(row["seed"]), float(row["duration"]))
+                if float(row["calm"]) <= 0 or float(row["bulk"]) <= 0:
+                    raise ValueError("calm and bulk are above 0")
+            except ValueError as reason:
+                raise ValueError(f"{where}: {reason}") from None
+            rows.append(row)
+    return rows
+
+
+def is_there(out, one):
+    """Whether a capture of a list was made: the manifest is written last, so one that was broken off is not in it."""
+    folder, file = os.path.join(out, one["folder"]), one["name"] + ".pcap"
+    path = os.path.join(folder, "manifest.json")
+    if not os.path.exists(os.path.join(folder, file)) or not os.path.exists(path):
+        return False
+    with open(path, encoding="utf-8") as manifest:
+        made = json.load(manifest).get(file)
+    if made is None:
+        return False
+    asked = {"seed": int(one["seed"]), "scenario": one["scenario"],
+             **{key: float(one[key]) for key in ("duration", "calm", "bulk")}}
+    for key, value in asked.items():
+        if made.get(key, value) != value:  # Manifests of older captures do not tell all of them.
+            raise ValueError(f"{os.path.join(folder, file)} is another capture, of {key} {made[key]}; the list says {value}")
+    return True
 
 
 # What a suite makes when no scenario is named: mostly mixtures, each family by itself, and days without attacks.

@@ -179,7 +179,7 @@ class Session:
             for what, count in person.counts.items():
                 counts[what] = counts.get(what, 0) + count
         entry = {"seed": self.seed, "scenario": self.scenario, "group": self.group, "began": round(self._begin, 6),
-                 "duration": self.duration,
+                 "duration": self.duration, "calm": self._calm, "bulk": self._bulk,
                  "snap": self.snap, "bytes": os.path.getsize(target), "tcpdump": self._sniffed,
                  "attacks": self._journal, "benign": counts,
                  "silent": silent, "impairments": network.impairments(),
