@@ -1,5 +1,6 @@
 // `nidus train` as a user meets it: what it makes of tables that are not as they should be, that it goes on
 // after it was killed, and what a search leaves behind.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -11,6 +12,8 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -450,24 +453,70 @@ TEST_F(TrainTest, WhatIsKilledGoesOnAndComesOutTheSame) {
   }
 }
 
-TEST_F(TrainTest, AKilledNetworkGoesOnFromItsLastEpoch) {
-  write("rows.csv", drawn(3000).csv());
-  const std::vector<std::string> words = {"train",   "rows.csv", "--label",    "label", "-o",       "made",
-                                          "--model", "mlp",      "--layers",   "64,32", "--epochs", "40",
-                                          "--batch", "32",       "--patience", "0"};
-  std::string line;
-  for (const auto& word : words) line += word + " ";
-  const int status = signalled(words, SIGKILL, [&] { return size("made.mlp.checkpoint") > 24; });
-  ASSERT_TRUE(WIFSIGNALED(status));
-  const Outcome resumed = nidus(line + "--threads 1");
-  ASSERT_EQ(resumed.status, 0) << resumed.err;
-  EXPECT_THAT(resumed.err, HasSubstr("of 40 epochs were there already"));
-  EXPECT_FALSE(fs::exists(folder_ / "made.mlp.checkpoint"));
-  const std::string bytes = text("made/model-1.nidus");
-  fs::remove_all(folder_ / "made");
-  ASSERT_EQ(nidus(line + "--no-checkpoint").status, 0);
-  EXPECT_FALSE(bytes.empty());
-  EXPECT_TRUE(text("made/model-1.nidus") == bytes);
+// Flows of four packets: an attack's second packet is large.
+Rows packets(std::size_t rows) {
+  Random random(4);
+  Rows out;
+  for (const char* packet : {"1", "2", "3", "4"}) {
+    out.names.push_back(std::string("seq_size_") + packet);
+    out.names.push_back(std::string("seq_gap_") + packet);
+  }
+  out.names.emplace_back("label");
+  for (std::size_t row = 0; row < rows; ++row) {
+    out.cells.emplace_back();
+    const bool attack = random.below(3) == 0;
+    for (std::size_t packet = 0; packet < 4; ++packet) {
+      out.cells.back().push_back(std::to_string(random.below(attack && packet == 1 ? 1500 : 300)));
+      out.cells.back().push_back(std::to_string(random.below(100'000)));
+    }
+    out.cells.back().emplace_back(attack ? "flood" : "benign");
+  }
+  return out;
+}
+
+// What is killed is at the given checkpoint and has put more than so many bytes there.
+struct Killed {
+  std::string model, checkpoint;
+  std::size_t bytes;
+  std::string goes_on;
+};
+
+TEST_F(TrainTest, AKilledNetworkOrEnsembleGoesOnAndComesOutTheSame) {
+  const std::string network = " --batch 32 --epochs 40 --patience 0 --layers ",
+                    members = "ensemble --trees 40 --rounds 200 --members ",
+                    epochs = "of 40 epochs were there", rounds = "of 200 rounds were there";
+  const std::vector<Killed> all = {
+      {"mlp" + network + "64,32", "mlp", 24, epochs},
+      {"lstm" + network + "8", "lstm", 24, epochs},
+      {"cnn-lstm" + network + "8", "cnn-lstm", 24, epochs},
+      {members + "forest,boost,mahalanobis --combine stack", "boost", 2000, rounds},
+      {members + "forest,boost --combine mean", "boost", 2000, rounds},
+      {members + "extra-trees,autoencoder --combine mean" + network + "16,4,16", "autoencoder", 24, epochs}};
+  write("rows.csv", packets(2000).csv());
+  for (const auto& [model, checkpoint, bytes, goes_on] : all) {
+    SCOPED_TRACE(model);
+    const std::string line = "train rows.csv --label label --features sequence -o made --model " + model;
+    // With boosting the number of threads must stay, elsewhere it may change.
+    std::istringstream split(line + (checkpoint == "boost" ? " --threads 1" : " --threads 2"));
+    const std::vector<std::string> words(std::istream_iterator<std::string>(split), {});
+    const std::string file = "made." + checkpoint + ".checkpoint";
+    const int status = signalled(words, SIGKILL, [&] { return size(file) > bytes; });
+    ASSERT_TRUE(WIFSIGNALED(status));
+    EXPECT_FALSE(fs::exists(folder_ / "made" / "detector.json"));
+    const Outcome resumed = nidus(line + " --threads 1");
+    ASSERT_EQ(resumed.status, 0) << resumed.err;
+    EXPECT_THAT(resumed.err, HasSubstr(goes_on));
+    EXPECT_FALSE(fs::exists(folder_ / file));
+    std::vector<std::string> models;
+    for (std::size_t i = 1; fs::exists(folder_ / fmt::format("made/model-{}.nidus", i)); ++i)
+      models.push_back(text(fmt::format("made/model-{}.nidus", i)));
+    ASSERT_FALSE(models.empty());
+    fs::remove_all(folder_ / "made");
+    ASSERT_EQ(nidus(line + " --threads 1 --no-checkpoint").status, 0);
+    for (std::size_t i = 0; i < models.size(); ++i)
+      EXPECT_TRUE(text(fmt::format("made/model-{}.nidus", i + 1)) == models[i]);
+    fs::remove_all(folder_ / "made");
+  }
 }
 
 TEST_F(TrainTest, AnInterruptSaysWhereTheWorkStands) {
