@@ -4,7 +4,8 @@
     bench/results/choose_nsl.py DATA WORK [--seeds N] [--threads N] [NAME…]
 
 DATA holds KDDTrain+.txt.zst; WORK takes tables, detectors and what was found. NIDUS is the program, else
-build/release/src/cmd/nidus. Needs numpy and zstd.
+build/release/src/cmd/nidus. Needs zstd, and a Python environment with bench/results/requirements.txt (of these numpy,
+pandas and zstandard).
 
 A configuration of declared.py is fitted on the training file without one category (dos, probe, r2l, u2r) and without a
 fifth of the rest, and scores the benign rows of that fifth, which draw the lines, and the category that was left out.

@@ -6,7 +6,10 @@ docs/results.md. No peer stands beside them; rows, splits and lines are those of
 
 EXPERIMENT is one of experiments.py (nsl-binary, nsl-five, cic-wednesday, cic-friday). A configuration was declared below
 before its test was opened; each opening is a line of OUT/openings, and what it gave is kept and not made again. --table
-prints rows of the tables of NSL-KDD as they stand in docs/results.md. Needs numpy, pandas and zstandard.
+prints rows of the tables of NSL-KDD as they stand in docs/results.md. Needs a Python environment with
+bench/results/requirements.txt (of these numpy, pandas and zstandard):
+
+    python3 -m venv VENV && VENV/bin/pip install -r bench/results/requirements.txt && VENV/bin/python bench/results/declared.py …
 """
 
 import argparse

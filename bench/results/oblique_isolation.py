@@ -7,7 +7,8 @@
 On KDDTrain+ four fifths of the benign rows are learnt from, and every category of its attacks is told from the other
 fifth; on CIC-IDS2017 (improved, sample) the benign rows of Monday and Tuesday, and the attacks of Wednesday from its own
 benign rows. Columns are divided by their deviations, as they are or after a signed logarithm; words are columns of 0 and
-1. KDDTest+ is not opened. Needs numpy, pandas and zstandard.
+1. KDDTest+ is not opened. Needs a Python environment with bench/results/requirements.txt (of these numpy, pandas and
+zstandard).
 """
 
 import argparse
