@@ -423,6 +423,9 @@ TEST_F(TrainTest, NetworksOfTooLittleOrOfNoSense) {
   EXPECT_THAT(train(rows, "--model mlp --layers 8,x").err, HasSubstr("--layers: 'x' is no number"));
   EXPECT_THAT(train(rows, "--model lstm").err, HasSubstr("no column 'sequence'"));
   EXPECT_THAT(train(rows, "--model lstm --features size").err, HasSubstr("'size' says nothing of a packet"));
+  EXPECT_THAT(train(rows, "--model ensemble --members forest,lstm").err,
+              HasSubstr("all members read the same columns, and 'lstm' reads packets only"));
+  EXPECT_FALSE(fs::exists(folder_ / "made.forest.checkpoint"));  // nothing was fitted for it
   EXPECT_EQ(train(drawn(12).csv(), "--model mlp --layers 8 --epochs 2").status, 0);
   EXPECT_EQ(train(on_a_line(10, 0).csv(), "--model autoencoder --layers 2 --epochs 2").status, 0);
 }

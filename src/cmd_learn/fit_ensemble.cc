@@ -14,6 +14,7 @@
 #include "cmd_learn/fitting.h"
 #include "data/split.h"
 #include "learn/fusion_trainer.h"
+#include "learn/packet_networks.h"
 #include "model/fusion.h"
 
 namespace nidus::cmd {
@@ -58,6 +59,20 @@ Result<Order> order_of(const TrainArguments& given) {
               std::none_of(given.members.begin(), given.members.end(),
                            [](const auto& member) { return is_of_benign_rows(member); });
   return out;
+}
+
+// All members read the same columns. That a network over packets cannot is told before another member has
+// been fitted.
+Result<void> check_columns(const TrainArguments& given, const model::Schema& schema) {
+  for (const auto& member : given.members) {
+    if (!reads_packets(member)) continue;
+    if (const auto steps = learn::packet_steps_of(schema); !steps) {
+      return Error{Errc::invalid, fmt::format("--members: all members read the same columns, and '{}' reads "
+                                              "packets only: {}",
+                                              member, steps.error().message)};
+    }
+  }
+  return {};
 }
 
 // The rows that members learn from, and those that their scores are brought to one scale by.
@@ -154,6 +169,7 @@ Result<void> fit_ensemble(const Lesson& lesson, Learnt& learnt) {
   const TrainArguments& given = lesson.given;
   const auto order = order_of(given);
   if (!order) return order.error();
+  if (auto fit = check_columns(given, lesson.training.schema); !fit) return fit;
   std::optional<Shares> shares;
   if (!order->plain) {
     auto divided = divide(lesson);

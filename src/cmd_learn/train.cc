@@ -344,7 +344,9 @@ int run_train(std::span<const std::string> words) {
   given.declare(arguments);
   if (const auto status = arguments.read(words)) return *status;
   given.labels.may_lack_labels = given.is_of_benign_rows();
-  if (reads_packets(given.model) && given.features.empty()) given.features = {"sequence"};
+  const std::vector<std::string> fitted = given.members.empty() ? std::vector{given.model} : given.members;
+  if (given.features.empty() && std::all_of(fitted.begin(), fitted.end(), reads_packets))
+    given.features = {"sequence"};
   if (given.output.empty())
     return complain_usage("train", "where to? Name the detector's folder with --output");
   catch_interrupts();
