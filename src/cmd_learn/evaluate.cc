@@ -19,6 +19,7 @@
 #include "cmd_learn/explanations.h"
 #include "cmd_learn/labelled_rows.h"
 #include "cmd_learn/openings.h"
+#include "detect/baseline.h"
 #include "detect/detector.h"
 #include "learn/comparison.h"
 #include "learn/evaluation.h"
@@ -221,6 +222,8 @@ Result<learn::LeakReport> search_leaks(const EvaluateArguments& given, const Jud
   learn::LeakSearch search{manifest.schema, judged.rows.values, judged.truth.codes};
   search.reference_levels = manifest.reference_levels;
   search.reference = manifest.reference;
+  const std::vector<double> missing = detect::missing_shares(manifest);
+  search.reference_missing = missing;
   LabelledRows learnt;
   std::vector<std::uint32_t> learnt_codes;
   if (!given.learnt_from.empty()) {

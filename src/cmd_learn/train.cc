@@ -65,6 +65,8 @@ void warn_of_leaks(const Parts& parts, const detect::Manifest& manifest) {
   search.learnt_labels = parts.training.labels;
   search.reference_levels = manifest.reference_levels;
   search.reference = manifest.reference;
+  const std::vector<double> missing = detect::missing_shares(manifest);
+  search.reference_missing = missing;
   for (const auto& leak : learn::find_leaks(search).leaks) say("warning: " + leak.message);
 }
 

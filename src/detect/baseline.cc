@@ -118,6 +118,12 @@ void describe_rows(std::span<const float> from, std::span<const std::size_t> whi
   }
 }
 
+std::vector<double> missing_shares(const Manifest& manifest) {
+  std::vector<double> out;
+  for (const auto& column : manifest.baseline.columns) out.push_back(column.missing);
+  return out;
+}
+
 void describe_scores(std::span<const double> scores, std::string of, Manifest& manifest) {
   std::vector<double> sorted;
   std::copy_if(scores.begin(), scores.end(), std::back_inserter(sorted), [](double x) { return x == x; });

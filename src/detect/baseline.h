@@ -52,4 +52,7 @@ void describe_rows(std::span<const float> values, std::span<const std::size_t> w
 // The same of attack scores; those that are no numbers count as missing. After describe_rows().
 void describe_scores(std::span<const double> scores, std::string of, Manifest& manifest);
 
+// Which share of the rows of describe_rows() had no value, column by column; empty where that is not known.
+std::vector<double> missing_shares(const Manifest& manifest);
+
 }  // namespace nidus::detect

@@ -79,6 +79,8 @@ std::string percent(double share) {
   return share < 0.0995 ? fmt::format("{:.2g} %", 100 * share) : fmt::format("{:.1f} %", 100 * share);
 }
 
+constexpr std::size_t kBenignLeast = 20;  // fewer rows are too few to speak of what is usual here
+
 double quantile(const std::vector<double>& sorted, double level) {
   return sorted[static_cast<std::size_t>(level * static_cast<double>(sorted.size() - 1))];
 }
@@ -87,14 +89,28 @@ double quantile(const std::vector<double>& sorted, double level) {
 struct Shift {
   double value;
   std::string message;
+  bool missing = false;
 };
 
-std::optional<Shift> shift_of(const std::vector<double>& here, std::size_t benign,
-                              std::span<const double> levels, std::span<const double> there) {
-  if (here.size() * 2 < benign) {
-    const double share = 1 - static_cast<double>(here.size()) / static_cast<double>(benign);
-    return Shift{share, fmt::format("is missing in {} of the benign rows", percent(share))};
-  }
+// A column that is there less than half as often as where it was learnt from. The later packets of short
+// flows are missing by design, and as often elsewhere.
+std::optional<Shift> missing_of(std::size_t present, std::size_t benign, double missing_there) {
+  const auto rows = static_cast<double>(benign);
+  const double expected = (1 - missing_there) * rows;
+  constexpr double kTooFew = 20;  // to be missed by more than chance
+  if (expected < kTooFew || static_cast<double>(present) * 2 >= expected) return std::nullopt;
+  const double share = 1 - static_cast<double>(present) / rows;
+  return Shift{share,
+               fmt::format("is missing in {} of the benign rows{}", percent(share),
+                           missing_there == 0 ? ""
+                                              : fmt::format(", and was in {} where the detector learnt",
+                                                            percent(missing_there))),
+               true};
+}
+
+std::optional<Shift> shift_of(const std::vector<double>& here, std::span<const double> levels,
+                              std::span<const double> there) {
+  if (here.size() < kBenignLeast / 2) return std::nullopt;
   const double low = there.front(), high = there.back();
   const auto outside = static_cast<double>(
       std::count_if(here.begin(), here.end(), [&](double value) { return value < low || value > high; }));
@@ -145,9 +161,29 @@ std::optional<Shift> shift_of(const std::vector<double>& here, std::size_t benig
   return std::nullopt;
 }
 
+// One line about columns that are missing: where some are, often a whole group is.
+void tell_missing(std::vector<Leak> missing, std::vector<Leak>& leaks) {
+  constexpr std::size_t kEach = 3, kNamed = 5;
+  if (missing.size() > kEach) {
+    const auto most = std::max_element(missing.begin(), missing.end(),
+                                       [](const Leak& a, const Leak& b) { return a.value < b.value; });
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < std::min(missing.size(), kNamed); ++i) names.push_back(missing[i].column);
+    missing = {
+        {LeakKind::shift, "", most->value,
+         fmt::format("{} columns are missing in many more of the benign rows than where the detector learnt, "
+                     "at most in {}: {}{}",
+                     missing.size(), percent(most->value), fmt::join(names, ", "),
+                     missing.size() > kNamed ? ", …" : "")}};
+  }
+  leaks.insert(leaks.end(), missing.begin(), missing.end());
+}
+
 void find_shifts(const LeakSearch& search, std::vector<Leak>& leaks) {
   const std::size_t inputs = search.schema.size(), rows = search.labels.size();
   if (search.reference.size() != inputs || search.reference_levels.size() < 2) return;
+  CHECK(search.reference_missing.empty() || search.reference_missing.size() == inputs);
+  std::vector<Leak> missing;
   for (std::size_t column = 0; column < inputs; ++column) {
     const auto& there = search.reference[column];
     if (there.size() != search.reference_levels.size()) continue;
@@ -159,13 +195,17 @@ void find_shifts(const LeakSearch& search, std::vector<Leak>& leaks) {
       const float value = search.values[row * inputs + column];
       if (!std::isnan(value)) here.push_back(static_cast<double>(value));
     }
-    if (benign < 20) return;  // too few to speak of what is usual here
+    if (benign < kBenignLeast) return;
     std::sort(here.begin(), here.end());
-    if (auto shift = shift_of(here, benign, search.reference_levels, there)) {
-      const std::string& name = search.schema[column].name;
-      leaks.push_back({LeakKind::shift, name, shift->value, name + " " + shift->message});
-    }
+    auto shift = missing_of(here.size(), benign,
+                            search.reference_missing.empty() ? 0 : search.reference_missing[column]);
+    if (!shift) shift = shift_of(here, search.reference_levels, there);
+    if (!shift) continue;
+    const std::string& name = search.schema[column].name;
+    (shift->missing ? missing : leaks)
+        .push_back({LeakKind::shift, name, shift->value, name + " " + shift->message});
   }
+  tell_missing(std::move(missing), leaks);
 }
 
 std::string reason(LeakKind kind) {

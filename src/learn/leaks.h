@@ -32,7 +32,7 @@ std::string_view name(LeakKind kind);
 
 struct Leak {
   LeakKind kind = LeakKind::id;
-  std::string column;  // empty for copies
+  std::string column;  // empty for copies, and where one message is about several columns
   double value = 0;    // alone: the ROC AUC; copies: the share of rows; shift: see `message`
   std::string message;
 };
@@ -86,6 +86,8 @@ struct LeakSearch {
   // detect::Manifest.
   std::span<const double> reference_levels = {};
   std::span<const std::vector<double>> reference = {};
+  // Of the same rows, the share without a value, column by column. Empty where it is not known: 0.
+  std::span<const double> reference_missing = {};
   double alone_auc_least = 0.99;
 };
 

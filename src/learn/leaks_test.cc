@@ -201,5 +201,46 @@ TEST(FindLeaks, NoticesColumnsThatMeanSomethingElse) {
   EXPECT_THAT(shift_of(kNone, 0), HasSubstr("missing"));
 }
 
+// Rows of packets: the later ones are missing in all flows but every third.
+LeakReport of_packets(std::size_t packets, double missing_there) {
+  model::Schema schema;
+  std::vector<std::vector<double>> reference;
+  for (std::size_t i = 0; i < packets; ++i) {
+    schema.push_back({"seq_size_" + std::to_string(i + 1), model::Column::Kind::numeric, {}, ""});
+    reference.push_back({0, 50, 99});
+  }
+  std::vector<float> values;
+  for (std::size_t row = 0; row < 300; ++row)
+    values.insert(values.end(), packets, row % 3 == 0 ? static_cast<float>(row / 3) : kNone);
+  const std::vector<std::uint32_t> labels(300, 0);
+  const std::vector<double> levels = {0, 0.5, 1}, missing(packets, missing_there);
+  LeakSearch search{schema, values, labels};
+  search.reference_levels = levels;
+  search.reference = reference;
+  search.reference_missing = missing;
+  return find_leaks(search);
+}
+
+TEST(FindLeaks, WhatWasMissingBeforeIsNoNews) {
+  EXPECT_EQ(of_packets(2, 0.7).leaks.size(), 0u);
+  EXPECT_EQ(of_packets(2, 0.35).leaks.size(), 0u);
+  const LeakReport more = of_packets(2, 0.3);
+  ASSERT_EQ(more.leaks.size(), 2u);
+  EXPECT_EQ(
+      more.leaks[1].message,
+      "seq_size_2 is missing in 66.7 % of the benign rows, and was in 30.0 % where the detector learnt");
+}
+
+TEST(FindLeaks, ManyMissingColumnsAreOneLine) {
+  EXPECT_EQ(of_packets(3, 0).leaks.size(), 3u);
+  const LeakReport report = of_packets(32, 0);
+  ASSERT_EQ(report.leaks.size(), 1u);
+  EXPECT_EQ(report.leaks.front().kind, LeakKind::shift);
+  EXPECT_EQ(
+      report.leaks.front().message,
+      "32 columns are missing in many more of the benign rows than where the detector learnt, at most in "
+      "66.7 %: seq_size_1, seq_size_2, seq_size_3, seq_size_4, seq_size_5, …");
+}
+
 }  // namespace
 }  // namespace nidus::learn
