@@ -1,4 +1,5 @@
 // `nidus calibrate` and `nidus drift` as a user meets them: a detector of one network on another.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -349,6 +350,13 @@ TEST_F(SiteTest, ALineThatFollowsTheTraffic) {
   const auto judged = nidus("detect site.csv -d made --rolling 0.02 --format csv");
   ASSERT_EQ(judged.status, 0) << judged.err;
   EXPECT_THAT(judged.err, HasSubstr("the line was drawn 40 times, by 1,000 rows each"));
+  // The heading names the line that was used at last, not the detector's.
+  const std::string said = "it is ";
+  const std::size_t at_line = judged.err.find(said);
+  ASSERT_NE(at_line, std::string::npos);
+  EXPECT_THAT(judged.err, HasSubstr(fmt::format("threshold rolling for 0.02, {:.3f} now)",
+                                                std::stod(judged.err.substr(at_line + said.size())))));
+  EXPECT_THAT(nidus("detect site.csv -d made --rolling 0.02 --json").out, HasSubstr("\"rolling\":0.02"));
   // Only the first three blocks were judged by the detector's own line.
   std::size_t attacks = 0, row = 0, early = 0;
   std::set<std::string> lines;

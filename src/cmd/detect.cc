@@ -203,6 +203,12 @@ class Run {
   void roll(detect::RollingThreshold rolling) { rolling_.emplace(std::move(rolling)); }
   const std::optional<detect::RollingThreshold>& rolling() const { return rolling_; }
 
+  // After the last input.
+  void close() {
+    flush();
+    if (rolling_) summary_.set_rolling(*given_.rolling, rolling_->value());
+  }
+
   void flush() {
     if (!buffer_.empty()) output_.write(buffer_);
     buffer_.clear();
@@ -467,7 +473,7 @@ int run_detect(std::span<const std::string> words) {
     status = worse(status, run.judge(input));
     if (!run.go_on()) break;
   }
-  run.flush();
+  run.close();
   if (run.inputs_json().empty()) return status;  // nothing could be read, which has been said
 
   // The summary is the data when nothing else is.

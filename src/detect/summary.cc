@@ -123,6 +123,11 @@ struct VerdictSummary::Impl {
   SummaryOptions options;
   std::vector<LabelCount> labels;
   std::uint64_t flows = 0, unjudged = 0, unknown = 0, empty = 0;
+
+  struct Rolling {
+    double rate = 0, now = 0;
+  };
+  std::optional<Rolling> rolling;
 };
 
 VerdictSummary::VerdictSummary(const Detector& detector, SummaryOptions options)
@@ -269,15 +274,19 @@ void VerdictSummary::Impl::sources(const SummaryStyle& style, std::string& out) 
   }
 }
 
+void VerdictSummary::set_rolling(double rate, double now) { impl_->rolling = Impl::Rolling{rate, now}; }
+
 std::string VerdictSummary::to_text(const SummaryStyle& style) const {
   const Manifest& manifest = impl_->detector.manifest();
   const std::string_view colour = !style.colours ? "" : attacks() == 0 ? kGreen : kRed;
   const std::string_view plain = style.colours ? kPlain : "";
   std::string out;
-  fmt::format_to(std::back_inserter(out),
-                 "{}{} of {} flows look like attacks{}  (detector {} {}, threshold {:.3f})\n", colour,
-                 attacks() == 0 ? "None" : with_thousands(attacks()), with_thousands(flows()), plain,
-                 manifest.name, manifest.version, manifest.threshold.value);
+  fmt::format_to(std::back_inserter(out), "{}{} of {} flows look like attacks{}  (detector {} {}, {})\n",
+                 colour, attacks() == 0 ? "None" : with_thousands(attacks()), with_thousands(flows()), plain,
+                 manifest.name, manifest.version,
+                 impl_->rolling ? fmt::format("threshold rolling for {:g}, {:.3f} now", impl_->rolling->rate,
+                                              impl_->rolling->now)
+                                : fmt::format("threshold {:.3f}", manifest.threshold.value));
   if (unjudged() != 0) {
     out += fmt::format("{} flows could not be judged: they lack values, and the model cannot do without\n",
                        with_thousands(unjudged()));
@@ -304,7 +313,8 @@ std::string VerdictSummary::to_json(std::size_t top) const {
   json.begin_object();
   json.field("detector", manifest.name);
   json.field("version", manifest.version);
-  json.field("threshold", manifest.threshold.value);
+  json.field("threshold", impl_->rolling ? impl_->rolling->now : manifest.threshold.value);
+  if (impl_->rolling) json.field("rolling", impl_->rolling->rate);
   json.field("flows", flows());
   json.field("attacks", attacks());
   if (unjudged() != 0) json.field("unjudged", unjudged());

@@ -35,6 +35,10 @@ class VerdictSummary {
   // Of the verdicts added, so many more are of rows that had not one value.
   void add_empty(std::uint64_t rows);
 
+  // The verdicts were not by the detector's threshold but by one that moved, drawn for this rate of alarms;
+  // it is `now` at last.
+  void set_rolling(double rate, double now);
+
   std::uint64_t flows() const;
   std::uint64_t attacks() const;
   std::uint64_t unjudged() const;  // of which the model could say nothing; they are among flows()
