@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -77,6 +78,32 @@ std::string conn_log(std::size_t rows, char separator, const std::string& last_c
                    : names.detail_of_benign});
   }
   return out;
+}
+
+// Whoever judges leaves rows out that cannot be read, and says which; whoever learns wants to be told first.
+TEST_F(LabelledTest, ATextWhereANumberBelongsCostsOneRow) {
+  std::string rows = "bytes,gap,label\n";
+  for (int i = 0; i < 400; ++i)
+    rows += std::to_string(i) + "," + std::to_string(i % 7) + (i < 200 ? ",benign\n" : ",flood\n");
+  write("rows.csv", rows);
+  ASSERT_EQ(nidus("train rows.csv --label label --trees 5 -o made").status, 0);
+  write("bad.csv", rows + "12 kB,3,flood\n7\n8,9,benign\n");
+  const std::string said =
+      "2 rows could not be read and were %; the first: bad.csv:402: column 'bytes' holds "
+      "'12 kB', expected a number";
+  const auto with = [&](const std::string& what) {
+    return std::string(said).replace(said.find('%'), 1, what);
+  };
+  const Outcome judged = nidus("detect bad.csv -d made --format csv");
+  EXPECT_EQ(judged.status, 3);  // as for the short row
+  EXPECT_THAT(judged.err, HasSubstr(with("not judged")));
+  EXPECT_EQ(std::count(judged.out.begin(), judged.out.end(), '\n'), 402);
+  const Outcome measured = nidus("evaluate made bad.csv --label label");
+  EXPECT_EQ(measured.status, 0) << measured.err;
+  EXPECT_THAT(measured.err, HasSubstr(with("left out")));
+  EXPECT_THAT(measured.out, HasSubstr("401"));
+  const Outcome drifted = nidus("drift made bad.csv");
+  EXPECT_THAT(drifted.err, HasSubstr(with("left out")));
 }
 
 TEST_F(LabelledTest, BenignIsWhatTheLabelOfAZeekLogSays) {

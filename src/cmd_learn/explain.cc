@@ -94,7 +94,7 @@ Result<void> add_capture(const std::string& input, const detect::Manifest& manif
 
 Result<void> add_table(const std::string& input, const detect::Manifest& manifest,
                        const ExplainArguments& given, Rows& rows) {
-  const auto tables = read_tables({input});
+  const auto tables = read_tables({input}, &manifest.schema);
   if (!tables) return tables.error();
   const data::Table* const table = &tables->table;
   if (!given.any_profile) {

@@ -217,7 +217,7 @@ Result<LabelledRows> rows_for(const detect::Detector& detector, const std::vecto
   }
   if (how.early != 0)
     return Error{Errc::invalid, "--early is for captures: the flows of a table have been cut already"};
-  const auto tables = read_tables(inputs);
+  const auto tables = read_tables(inputs, &manifest.schema);
   if (!tables) return tables.error();
   if (!how.any_profile) {
     if (auto same = detect::check_profile(tables->table, manifest.meter_description); !same)

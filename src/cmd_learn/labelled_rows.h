@@ -91,8 +91,11 @@ struct InputTables {
   std::vector<std::uint32_t> file_of;  // by row
 };
 
-// Says what could not be read. Errc::corrupt if a file has no good row, Errc::invalid if columns differ.
-Result<InputTables> read_tables(const std::vector<std::string>& inputs);
+// Says what could not be read. With a schema, rows with a text where that wants a number are among it, but
+// for a pipe, which cannot be looked at before it is read. Errc::corrupt if a file has no good row,
+// Errc::invalid if columns differ.
+Result<InputTables> read_tables(const std::vector<std::string>& inputs,
+                                const model::Schema* schema = nullptr);
 
 // The rows of tables without their values, so that what a schema holds can be learnt from these rows alone.
 // Without --label the column is that of the data set, if it is a known one. Without --group all groups are

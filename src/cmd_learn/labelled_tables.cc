@@ -2,11 +2,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <set>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "base/number.h"
@@ -21,10 +23,45 @@
 
 namespace nidus::cmd {
 
-Result<InputTables> read_tables(const std::vector<std::string>& inputs) {
+namespace {
+
+// Tables that do not become one since a column holds numbers in one file and texts in another: where the
+// first text stands, if the others are numbers.
+std::optional<Error> text_among_numbers(const InputTables& before, const data::Table& added,
+                                        const std::string& input) {
+  for (std::size_t i = 0; i < added.columns(); ++i) {
+    const data::Column& column = added.column(i);
+    const auto* const same = before.table.get(column.name);
+    if (same == nullptr || same->kind == column.kind) continue;
+    const bool in_added = column.kind == data::Kind::text;
+    for (const auto& file : in_added ? std::vector{input} : before.files) {
+      std::error_code ignored;
+      if (!std::filesystem::is_regular_file(file, ignored)) continue;
+      data::TableOptions options;
+      options.numbers = {in_added ? column.name : same->name};
+      data::TableReport report;
+      const auto again = data::read_table(file, options, &report);
+      const auto& text = report.of(data::Defect::not_a_number);
+      if (!again || text.count == 0 || text.count > again->rows()) continue;
+      return Error{Errc::invalid, fmt::format("{}:{}: {}, as {} has", file, text.line, text.first,
+                                              in_added ? before.files[0] : input)};
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<InputTables> read_tables(const std::vector<std::string>& inputs, const model::Schema* schema) {
   InputTables out;
   for (const auto& input : inputs) {
     data::TableOptions options;
+    std::error_code ignored;
+    if (schema != nullptr && std::filesystem::is_regular_file(input, ignored)) {
+      const auto header = data::TableReader::open(input, options);
+      if (!header) return header.error();
+      options.numbers = detect::numbers_in(*schema, header->names());
+    }
     options.threads = 0;
     data::TableReport report;
     auto table = data::read_table(input, options, &report);
@@ -34,7 +71,8 @@ Result<InputTables> read_tables(const std::vector<std::string>& inputs) {
     if (out.table.columns() == 0) {
       out.table = std::move(*table);
     } else if (auto done = out.table.append(*table); !done) {
-      return std::move(done).error().within(input);
+      const auto text = text_among_numbers(out, *table, input);
+      return text ? *text : std::move(done).error().within(input);
     }
     out.file_of.resize(out.file_of.size() + rows, static_cast<std::uint32_t>(out.files.size()));
     out.files.push_back(input);

@@ -1,5 +1,6 @@
 #include "data/internal/column_builder.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -124,10 +125,52 @@ void Piece::go_on() {
   bytes = 0;
   defects = {};
   failure.reset();
+  bad_rows.clear();
 }
 
 void Piece::fail(Errc code, std::uint32_t line, std::string message) {
   if (!failure || line < failure->line) failure = Failure{code, line, std::move(message)};
+}
+
+void Piece::refuse(std::size_t row, const std::string& column, std::string_view cell) {
+  const auto number = static_cast<std::uint32_t>(row);
+  constexpr std::size_t kShown = 40;
+  if (bad_rows.empty() || number < first_bad_row) {
+    first_bad_row = number;
+    first_bad =
+        "column '" + column + "' holds '" + std::string(cell.substr(0, kShown)) + "', expected a number";
+  }
+  bad_rows.push_back(number);
+}
+
+void Piece::drop_bad_rows() {
+  if (bad_rows.empty()) return;
+  std::sort(bad_rows.begin(), bad_rows.end());
+  bad_rows.erase(std::unique(bad_rows.begin(), bad_rows.end()), bad_rows.end());
+  for (const auto row : bad_rows) defects.add(Defect::not_a_number, lines[row], first_bad);
+  // Keeps what is behind `before` and not refused.
+  const auto thin = [&](auto& cells, std::size_t before) {
+    auto bad = bad_rows.begin();
+    std::size_t to = before + *bad;
+    for (std::size_t from = to; from < cells.size(); ++from) {
+      if (bad != bad_rows.end() && from - before == *bad) {
+        ++bad;
+      } else {
+        cells[to++] = cells[from];
+      }
+    }
+    cells.resize(to);
+  };
+  for (auto& column : columns) {
+    if (column.spoilt || column.taking == Taking::skipped) continue;
+    if (column.column.kind == Kind::numeric) {
+      thin(column.column.numbers, rows_before);
+    } else {
+      thin(column.column.codes, rows_before);
+    }
+  }
+  thin(lines, 0);
+  bad_rows.clear();
 }
 
 }  // namespace nidus::data::internal

@@ -135,9 +135,9 @@ class Inspector {
     std::vector<std::string> names;
     for (const auto& seen : columns_) names.push_back(seen.facts.name);
     out.schema = recognise(names);
-    constexpr const char* kKeys[kDefects] = {"wrong_cells",     "broken_quotes", "broken_json",
-                                             "header_again",    "other_events",  "repeated_names",
-                                             "unnamed_columns", "repeated_keys", "late_columns"};
+    constexpr const char* kKeys[kDefects] = {
+        "wrong_cells",  "broken_quotes",  "broken_json",     "not_a_number",  "header_again",
+        "other_events", "repeated_names", "unnamed_columns", "repeated_keys", "late_columns"};
     for (std::size_t i = 0; i < kDefects; ++i) {
       const DefectCount& defect = out.report.defects[i];
       if (defect.count == 0) continue;

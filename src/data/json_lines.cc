@@ -276,9 +276,7 @@ class Walker {
 
   void take_text_among_numbers(ColumnBuilder& to, std::string_view text) {
     if (to.taking == Taking::numeric) {
-      piece_.fail(Errc::corrupt, line_,
-                  "column '" + to.column.name + "' holds '" + std::string(text.substr(0, 40)) +
-                      "', expected a number");
+      piece_.refuse(piece_.lines.size(), to.column.name, text);
       to.add_missing(1);
     } else if (to.any_value) {
       to.spoilt = true;
@@ -335,7 +333,7 @@ void walk(const JsonSyntax& syntax, std::string_view text, Piece& piece) {
 void parse_json_lines(const JsonSyntax& syntax, const TextPiece& text, Piece& piece) {
   walk(syntax, text.text(), piece);
   const auto spoilt = [](const ColumnBuilder& column) { return column.spoilt; };
-  if (std::none_of(piece.columns.begin(), piece.columns.end(), spoilt)) return;
+  if (std::none_of(piece.columns.begin(), piece.columns.end(), spoilt)) return piece.drop_bad_rows();
   // Texts among numbers: once more, with those columns as they are spelled.
   std::vector<std::string> names;
   std::vector<Taking> takings;
@@ -345,6 +343,7 @@ void parse_json_lines(const JsonSyntax& syntax, const TextPiece& text, Piece& pi
   }
   piece.begin(names, takings);
   walk(syntax, text.text(), piece);
+  piece.drop_bad_rows();
 }
 
 bool looks_like_eve(std::string_view text) {

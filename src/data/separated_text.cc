@@ -153,15 +153,16 @@ void take_columns(const Cells& cells, std::size_t rows, Piece& piece) {
       }
       Numbers& numbers = to.column.numbers;
       numbers.resize(piece.rows_before + last);
-      const std::size_t wrong =
-          take_numbers(cells, column, first, last, numbers.data() + piece.rows_before + first, to.any_value);
+      double* const out = numbers.data() + piece.rows_before;
+      std::size_t wrong = take_numbers(cells, column, first, last, out + first, to.any_value);
       if (wrong == last) continue;
       if (to.taking == Taking::numeric) {
-        const auto [begin, end] = cells.at(wrong, column);
-        const std::string shown(begin, std::min<std::size_t>(static_cast<std::size_t>(end - begin), 40));
-        piece.fail(Errc::corrupt, piece.lines[wrong],
-                   "column '" + to.column.name + "' holds '" + shown + "', expected a number");
-        to.taking = Taking::skipped;
+        do {
+          const auto [begin, end] = cells.at(wrong, column);
+          piece.refuse(wrong, to.column.name, {begin, static_cast<std::size_t>(end - begin)});
+          out[wrong] = kNan;
+          wrong = take_numbers(cells, column, wrong + 1, last, out + wrong + 1, to.any_value);
+        } while (wrong != last);
         continue;
       }
       if (to.any_value_before) {
@@ -378,6 +379,7 @@ void parse_separated(const SeparatedSyntax& syntax, const TextPiece& text, Piece
   cells.ends = piece.ends.data();
   cells.rows = piece.rows.data();
   take_columns(cells, piece.rows.size(), piece);
+  piece.drop_bad_rows();
 }
 
 }  // namespace nidus::data::internal

@@ -35,7 +35,8 @@ std::string display_name(const std::filesystem::path& path) {
 }
 
 bool is_bad_row(Defect defect) {
-  return defect == Defect::wrong_cells || defect == Defect::broken_quotes || defect == Defect::broken_json;
+  return defect == Defect::wrong_cells || defect == Defect::broken_quotes || defect == Defect::broken_json ||
+         defect == Defect::not_a_number;
 }
 
 // Missing cells of JSON cost no bytes, so their number needs a limit of its own.
@@ -54,6 +55,8 @@ std::string_view text_of(Defect defect, std::uint64_t count) {
       return one ? "row with broken quotes" : "rows with broken quotes";
     case Defect::broken_json:
       return one ? "line that is not a JSON object" : "lines that are not a JSON object";
+    case Defect::not_a_number:
+      return one ? "row with a text where a number belongs" : "rows with a text where a number belongs";
     case Defect::repeated_header:
       return one ? "header again between the rows" : "headers again between the rows";
     case Defect::other_event:
@@ -72,7 +75,11 @@ std::string_view text_of(Defect defect, std::uint64_t count) {
 }
 
 std::uint64_t TableReport::bad_rows() const {
-  return of(Defect::wrong_cells).count + of(Defect::broken_quotes).count + of(Defect::broken_json).count;
+  std::uint64_t out = 0;
+  for (std::size_t i = 0; i < kDefects; ++i) {
+    if (is_bad_row(static_cast<Defect>(i))) out += defects[i].count;
+  }
+  return out;
 }
 
 std::string TableReport::first_bad_row() const {
@@ -103,6 +110,11 @@ struct TableReader::Impl {
     if (!bytes) return std::move(bytes).error().within(file);
     auto impl = std::make_unique<Impl>(file, options, std::move(*bytes));
     if (auto begun = impl->begin(); !begun) return std::move(begun).error();
+    for (std::size_t i = 0; i < impl->names.size(); ++i) {
+      const auto& wanted = options.numbers;
+      if (std::find(wanted.begin(), wanted.end(), impl->names[i]) != wanted.end())
+        impl->takings[i] = Taking::numeric;
+    }
     return impl;
   }
 
@@ -384,6 +396,8 @@ struct TableReader::Impl {
       again.takings.assign(again.names.size(), Taking::skipped);
       for (std::size_t i = 0; i < whole->size(); ++i) {
         if ((*whole)[i].spoilt) again.takings[i] = Taking::text;
+        // By these rows are left out, so they are looked at again.
+        if ((*whole)[i].taking == Taking::numeric) again.takings[i] = Taking::numeric;
       }
       auto texts = again.read_all();
       if (!texts) return std::move(texts).error();

@@ -31,6 +31,10 @@ struct TableOptions {
   // it is recognised as a row.
   std::vector<std::string> names;
 
+  // Columns whose cells must be numbers or missing, by their names in the file; those that it does not have
+  // do not matter. A row in which one is something else cannot be read.
+  std::vector<std::string> numbers;
+
   // A row that cannot be read ends the reading with an error that names file and line, as it should where
   // every row counts. Otherwise it is left out and counted in the report.
   bool strict = false;
@@ -55,6 +59,7 @@ enum class Defect : std::uint8_t {
   wrong_cells,      // a row with another number of cells than names: left out
   broken_quotes,    // a row whose quotes do not end, or end within a cell: left out
   broken_json,      // a line that is not a JSON object, or nested too deeply: left out
+  not_a_number,     // a row with a text in a column whose cells must be numbers: left out
   repeated_header,  // the header again: left out
   other_event,      // EVE: an event that is no flow: left out
   repeated_name,    // a column named like one before: it becomes "name.1"
@@ -62,7 +67,7 @@ enum class Defect : std::uint8_t {
   repeated_key,     // a key that stands twice in a JSON object: the first counts
   late_column,      // JSON, streamed: a column that the first piece did not have: left out
 };
-inline constexpr std::size_t kDefects = 9;
+inline constexpr std::size_t kDefects = 10;
 // "rows with the wrong number of cells", or of one "row with the wrong number of cells"
 std::string_view text_of(Defect defect, std::uint64_t count);
 
@@ -115,7 +120,7 @@ class TableReader {
   // Of JSON: the keys of the first piece, those of nested objects joined by points: "flow.pkts_toserver".
   const std::vector<std::string>& names() const;
 
-  // Before the first next(). A cell that is then no number is an error that names file, line and column.
+  // Before the first next(). A row whose cell is then no number cannot be read.
   void read_as(std::size_t column, Kind kind);
   // Before the first next(). A column is in each table what its cells there are, numbers or texts, and JSON
   // may bring further columns. Each table is then one piece.

@@ -28,6 +28,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!table) return 0;
   if (table->rows() != report.rows || !(pieced->rows() == table->rows())) std::abort();
 
+  // With a column that must be of numbers, rows are left out: the same ones in pieces.
+  if (size % 5 == 0 && report.format != TableFormat::json_lines && table->columns() > 0) {
+    TableOptions numbers = options;
+    numbers.strict = false;
+    numbers.numbers = {table->column(0).name};
+    const auto left = parse_table(bytes, "fuzz", numbers);
+    numbers.piece_bytes = 1u << 20;
+    const auto left_whole = parse_table(bytes, "fuzz", numbers);
+    if (left.has_value() != left_whole.has_value()) std::abort();
+    if (left && (left->rows() > table->rows() || !(*left == *left_whole))) std::abort();
+  }
+
   auto reader = TableReader::open_memory(bytes, "fuzz", options);
   if (!reader) std::abort();
   if (size % 3 == 0) reader->read_as_found();

@@ -312,11 +312,63 @@ TEST(TableReader, ColumnsCanBeTypedPieceByPiece) {
   EXPECT_TRUE(numbers && texts);
 }
 
-TEST(TableReader, TextWhereANumberBelongsIsNamedByLineAndColumn) {
-  auto reader = TableReader::open_memory("a,b\n1,2\n3,many\n", "test.csv");
+TEST(TableReader, ARowWithATextWhereANumberBelongsIsLeftOutAndNamed) {
+  auto reader = TableReader::open_memory("a,b\n1,2\n3,many\n4,\n5,6\n", "test.csv");
   ASSERT_TRUE(reader);
   reader->read_as(1, Kind::numeric);
-  EXPECT_EQ(reader->next(10).error().message, "test.csv:3: column 'b' holds 'many', expected a number");
+  const auto table = reader->next(10);
+  ASSERT_TRUE(table) << table.error().message;
+  EXPECT_EQ(table->rows(), 3u);
+  EXPECT_EQ(table->column(0).cell(1), "4");
+  EXPECT_TRUE(table->column(1).missing(1));
+  EXPECT_EQ(table->column(1).numbers.back(), 6);
+  EXPECT_EQ(reader->line(2), 5u);
+  EXPECT_EQ(reader->report().bad_rows(), 1u);
+  EXPECT_EQ(reader->report().first_bad_row(), "test.csv:3: column 'b' holds 'many', expected a number");
+
+  TableOptions strict;
+  strict.strict = true;
+  strict.numbers = {"b", "nowhere"};
+  EXPECT_EQ(parse_table("a,b\n1,2\n3,many\n", "test.csv", strict).error().message,
+            "test.csv:3: column 'b' holds 'many', expected a number");
+}
+
+// Every seventh row has a text in one of two columns of numbers, every 21st in both; a third column becomes
+// text late, for which the whole file is read again.
+TEST(TableReader, RowsThatAreLeftOutAreTheSameHoweverAFileIsRead) {
+  std::string csv = "a,b,c,d\n", json;
+  std::vector<double> left;
+  for (int i = 0; i < 3000; ++i) {
+    const bool bad_a = i % 7 == 3, bad_b = i % 21 == 3 || i % 7 == 5;
+    if (!bad_a && !bad_b) left.push_back(i);
+    const std::string d = i > 2500 ? "late" : "007";
+    csv += (bad_a ? "x" : std::to_string(i)) + "," + (bad_b ? "y" : "1") + ",word" + std::to_string(i % 5) +
+           "," + d + "\n";
+    json += "{\"a\":" + (bad_a ? "\"x\"" : std::to_string(i)) + ",\"b\":" + (bad_b ? "[1]" : "1") +
+            ",\"c\":\"word" + std::to_string(i % 5) + "\",\"d\":" + (i > 2500 ? "\"late\"" : "7") + "}\n";
+  }
+  for (const std::string& text : {csv, json}) {
+    for (const std::size_t threads : {1, 3}) {
+      TableOptions options;
+      options.threads = threads;
+      options.piece_bytes = 500;
+      options.numbers = {"a", "b"};
+      TableReport report;
+      const auto table = parse_table(text, "test", options, &report);
+      ASSERT_TRUE(table) << table.error().message;
+      EXPECT_EQ(report.rows, left.size());
+      EXPECT_EQ(report.of(Defect::not_a_number).count, 3000 - left.size());
+      EXPECT_THAT(report.first_bad_row(), testing::EndsWith("column 'a' holds 'x', expected a number"));
+      ASSERT_EQ(table->rows(), left.size());
+      for (std::size_t row = 0; row < left.size(); ++row) {
+        const auto i = static_cast<int>(left[row]);
+        ASSERT_EQ(table->column(0).numbers[row], left[row]);
+        ASSERT_EQ(table->column(1).numbers[row], 1);
+        ASSERT_EQ(table->column(2).text_at(row), "word" + std::to_string(i % 5));
+        ASSERT_EQ(table->column(3).text_at(row), i > 2500 ? "late" : text == csv ? "007" : "7");
+      }
+    }
+  }
 }
 
 TEST(Csv, AFileThatIsNotThere) {

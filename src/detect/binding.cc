@@ -99,6 +99,18 @@ Result<model::Schema> schema_in(const model::Schema& schema, const data::Table& 
   return there;
 }
 
+std::vector<std::string> numbers_in(const model::Schema& schema, std::span<const std::string> names) {
+  data::Table header;
+  for (const auto& name : names) header.add(data::Column::text(name, {}));
+  const auto there = schema_in(schema, header);
+  std::vector<std::string> out;
+  if (!there) return out;
+  for (const auto& column : *there) {
+    if (column.kind == model::Column::Kind::numeric) out.push_back(column.name);
+  }
+  return out;
+}
+
 Result<void> check_profile(const data::Table& table, const std::string& description) {
   if (description.empty()) return {};
   const Fingerprint print = fingerprint(table);

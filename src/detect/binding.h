@@ -59,6 +59,10 @@ flow::MeterOptions meter_for(const model::Schema& schema, flow::MeterOptions opt
 // names the first column that is missing.
 Result<model::Schema> schema_in(const model::Schema& schema, const data::Table& table);
 
+// Which of a table's columns, by their names, such a schema wants as numbers. None if one of its columns is
+// not there.
+std::vector<std::string> numbers_in(const model::Schema& schema, std::span<const std::string> names);
+
 // Whether a table of flows was metered as a detector wants it: the profile, and its settings where the table
 // states them. `description` is Meter::description(); empty if the detector does not care. Errc::unsupported
 // says what the table is and how that is known. A table that shows no profile at all is taken at its word.

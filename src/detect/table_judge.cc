@@ -26,13 +26,10 @@ std::uint64_t count_empty(std::span<const Number> values, std::size_t inputs) {
 }  // namespace
 
 void TableJudge::choose_kinds(data::TableReader& reader) const {
-  data::Table header;
-  for (const auto& name : reader.names()) header.add(data::Column::text(name, {}));
-  const auto there = schema_in(detector_.manifest().schema, header);
-  if (!there) return;
-  for (const auto& column : *there) {
-    if (column.kind != model::Column::Kind::numeric) continue;
-    if (const auto index = header.find(column.name)) reader.read_as(*index, data::Kind::numeric);
+  const auto& names = reader.names();
+  for (const auto& wanted : numbers_in(detector_.manifest().schema, names)) {
+    const auto at = std::find(names.begin(), names.end(), wanted);
+    if (at != names.end()) reader.read_as(static_cast<std::size_t>(at - names.begin()), data::Kind::numeric);
   }
 }
 

@@ -16,7 +16,7 @@ namespace nidus::data::internal {
 // How the cells of a column are taken.
 enum class Taking : std::uint8_t {
   found,    // numeric until a cell is no number
-  numeric,  // a cell that is no number is an error
+  numeric,  // a row whose cell is no number is bad
   text,
   skipped,
 };
@@ -72,6 +72,12 @@ struct Piece {
   };
   std::optional<Failure> failure;
 
+  // Rows of this piece, counted from its first, whose cell is no number where one must be; and of the first
+  // of them what is wrong.
+  std::vector<std::uint32_t> bad_rows;
+  std::uint32_t first_bad_row = 0;
+  std::string first_bad;
+
   // Where the parser works; kept from piece to piece.
   std::vector<std::uint32_t> ends, row_ends, rows;
   std::string unquoted;
@@ -82,6 +88,10 @@ struct Piece {
   // Ready for the next piece, whose rows come behind those that are there.
   void go_on();
   void fail(Errc code, std::uint32_t line, std::string message);
+  // The row is to be left out: this cell of it is no number.
+  void refuse(std::size_t row, const std::string& column, std::string_view cell);
+  // After the last row: takes what was refused out of all columns, and counts it.
+  void drop_bad_rows();
 };
 
 }  // namespace nidus::data::internal
