@@ -180,14 +180,27 @@ TEST_F(TrainTest, TenRowsAreEnoughOrSaidToBeTooFew) {
   EXPECT_THAT(outcome.err, HasSubstr("error"));
 }
 
-TEST_F(TrainTest, TextAmongNumbersIsNamedWithItsRow) {
+TEST_F(TrainTest, TextAmongNumbersIsNamedWithItsLine) {
   Rows rows = drawn(100);
   rows.cells[41][1] = "12 kB";
   Outcome outcome = train(rows.csv());
   EXPECT_EQ(outcome.status, 2);
-  EXPECT_THAT(outcome.err, HasSubstr("column 'rate' holds 99 numbers, but '12 kB' in row 42"));
+  EXPECT_THAT(outcome.err, HasSubstr("rows.csv:43: column 'rate' holds '12 kB', and 99 numbers"));
   outcome = train(rows.csv(), "--exclude rate");
   EXPECT_EQ(outcome.status, 0) << outcome.err;
+  // In the second of two files, behind an empty line, and in a row that is not learnt from.
+  write("good.csv", drawn(50).csv());
+  write("bad.csv", "\n" + rows.csv());
+  outcome = nidus("train good.csv bad.csv --label label -o made");
+  EXPECT_THAT(outcome.err,
+              HasSubstr("bad.csv:44: column 'rate' holds '12 kB', expected a number, as good.csv has"));
+  outcome = nidus("train bad.csv good.csv --label label -o made");
+  EXPECT_THAT(outcome.err,
+              HasSubstr("bad.csv:44: column 'rate' holds '12 kB', expected a number, as good.csv has"));
+  rows.cells[41][3] = "";
+  outcome = train(rows.csv());
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("rows.csv:43: column 'rate' holds '12 kB', and 99 numbers"));
 }
 
 TEST_F(TrainTest, ReorderedColumnsChangeNothingMissingOnesAreNamed) {

@@ -89,6 +89,10 @@ struct InputTables {
   data::Table table;
   std::vector<std::string> files;
   std::vector<std::uint32_t> file_of;  // by row
+
+  // "rows.csv:19", the line on which a row begins; "row 18 of rows.csv" of what cannot be read again. Of
+  // tables that were read without a schema.
+  std::string place(std::size_t row) const;
 };
 
 // Says what could not be read. With a schema, rows with a text where that wants a number are among it, but

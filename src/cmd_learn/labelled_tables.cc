@@ -80,6 +80,23 @@ Result<InputTables> read_tables(const std::vector<std::string>& inputs, const mo
   return out;
 }
 
+std::string InputTables::place(std::size_t row) const {
+  const auto first = std::lower_bound(file_of.begin(), file_of.end(), file_of[row]) - file_of.begin();
+  const std::string& file = files[file_of[row]];
+  std::size_t within = row - static_cast<std::size_t>(first);
+  const std::string by_number = fmt::format("row {} of {}", within + 1, file);
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(file, ignored)) return by_number;
+  auto reader = data::TableReader::open(file);
+  while (reader) {
+    const auto some = reader->next();
+    if (!some || some->rows() == 0) break;
+    if (within < some->rows()) return fmt::format("{}:{}", file, reader->line(within));
+    within -= some->rows();
+  }
+  return by_number;
+}
+
 namespace {
 
 std::vector<std::string> names_of(const data::Table& table) {

@@ -148,7 +148,8 @@ Result<Material> material_of_tables(const TrainArguments& given) {
     }
     learnt_from = std::move(benign);
   }
-  auto schema = learn::learn_schema(*table, kept, learnt_from);
+  auto schema =
+      learn::learn_schema(*table, kept, learnt_from, [&](std::size_t row) { return inputs->place(row); });
   if (!schema) return std::move(schema).error();
   Material out;
   out.schema = std::move(*schema);

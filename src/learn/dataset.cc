@@ -14,7 +14,8 @@ namespace {
 
 // A column of numbers in which a few cells hold something else became a text column. To take its numbers for
 // names of categories would go wrong without a word.
-Result<void> check_texts(const data::Column& column, std::span<const std::size_t> rows) {
+Result<void> check_texts(const data::Column& column, std::span<const std::size_t> rows,
+                         const std::function<std::string(std::size_t row)>& place) {
   std::vector<bool> number;
   for (const auto& text : column.vocabulary) number.push_back(parse_number(text).has_value());
   std::size_t numbers = 0, texts = 0, first = 0;
@@ -27,11 +28,19 @@ Result<void> check_texts(const data::Column& column, std::span<const std::size_t
       first = row;
     }
   }
-  if (texts == 0 || numbers <= texts) return {};
-  return Error{Errc::invalid, "column '" + column.name + "' holds " + with_thousands(numbers) +
-                                  " numbers, but '" + std::string(column.text_at(first)) + "' in row " +
-                                  std::to_string(first + 1) + (texts > 1 ? " and others" : "") +
-                                  ": mend it, or leave the column out with --exclude"};
+  if (numbers <= texts) return {};
+  // What makes a column of numbers text may stand in a row that is not learnt from.
+  for (std::size_t row = 0; texts == 0; ++row) {
+    CHECK(row < column.size());
+    if (column.codes[row] == data::kMissing || number[column.codes[row]]) continue;
+    first = row;
+    texts = 1;
+  }
+  return Error{Errc::invalid,
+               (place ? place(first) : "row " + std::to_string(first + 1)) + ": column '" + column.name +
+                   "' holds '" + std::string(column.text_at(first).substr(0, 40)) + "'" +
+                   (texts > 1 ? " and further texts" : "") + ", and " + with_thousands(numbers) +
+                   " numbers: mend it, or leave the column out with --exclude"};
 }
 
 }  // namespace
@@ -43,7 +52,9 @@ std::vector<std::uint64_t> Dataset::class_counts() const {
 }
 
 Result<model::Schema> learn_schema(const data::Table& table, std::span<const std::string> columns,
-                                   std::span<const std::size_t> rows, std::size_t vocabulary_max) {
+                                   std::span<const std::size_t> rows,
+                                   const std::function<std::string(std::size_t row)>& place,
+                                   std::size_t vocabulary_max) {
   model::Schema schema;
   for (const auto& name : columns) {
     const auto found = table.require(name);
@@ -52,7 +63,7 @@ Result<model::Schema> learn_schema(const data::Table& table, std::span<const std
     model::Column column;
     column.name = from.name;
     if (from.kind == data::Kind::text) {
-      if (auto good = check_texts(from, rows); !good) return std::move(good).error();
+      if (auto good = check_texts(from, rows, place); !good) return std::move(good).error();
       column.kind = model::Column::Kind::categorical;
       std::vector<bool> met(from.vocabulary.size(), false);
       for (const auto row : rows) {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,9 +31,12 @@ struct Dataset {
 // Learns what rows look like from the rows given: numeric columns stay numbers, text columns become
 // categories with the texts met in these rows, in alphabetical order. A column with more than
 // `vocabulary_max` texts is an address or an id rather than a feature: Errc::invalid names it, as it
-// does a column of which most texts are numbers. Without one of `columns`, Errc::not_found names it.
+// does a column of numbers with a text among them, in these rows or others; `place` says where a row of the
+// table stands, "row 3" without it. Without one of `columns`, Errc::not_found names it.
 Result<model::Schema> learn_schema(const data::Table& table, std::span<const std::string> columns,
-                                   std::span<const std::size_t> rows, std::size_t vocabulary_max = 1024);
+                                   std::span<const std::size_t> rows,
+                                   const std::function<std::string(std::size_t row)>& place = {},
+                                   std::size_t vocabulary_max = 1024);
 
 // The labelled rows of the table under a schema. Rows without a label are left out. Labels are matched to
 // `classes` by name; Errc::invalid for a label that is not among them.

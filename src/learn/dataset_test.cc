@@ -47,7 +47,8 @@ TEST(Dataset, AnAddressIsNoFeature) {
   const std::vector<std::string> columns = {"src"};
   std::vector<std::size_t> rows;
   for (std::size_t i = 0; i < 50; ++i) rows.push_back(i);
-  EXPECT_THAT(learn_schema(table, columns, rows, 20).error().message, HasSubstr("'src' has more than 20"));
+  EXPECT_THAT(learn_schema(table, columns, rows, {}, 20).error().message,
+              HasSubstr("'src' has more than 20"));
 }
 
 TEST(Preprocessing, IsLearntFromFiniteValues) {
