@@ -218,6 +218,8 @@ std::string reason(LeakKind kind) {
       return "an id or a conclusion of the data's authors: it is not in a network's traffic";
     case LeakKind::time:
       return "a time: a model learns when attacks were made here";
+    case LeakKind::verdict:
+      return "what another detector concluded: a model learns to repeat it, and needs that detector";
     case LeakKind::ttl:
       return "hops to live: in a testbed they tell the attackers' machines apart";
     case LeakKind::alone:
@@ -241,6 +243,8 @@ std::string_view name(LeakKind kind) {
       return "id";
     case LeakKind::time:
       return "time";
+    case LeakKind::verdict:
+      return "verdict";
     case LeakKind::ttl:
       return "ttl";
     case LeakKind::alone:
@@ -273,6 +277,8 @@ std::optional<LeakKind> leak_by_name(std::string_view column) {
     return last == "h" ? LeakKind::address : LeakKind::port;
   }
   if (joined == "ct_state_ttl" || last == "ttl" || last == "sttl" || last == "dttl") return LeakKind::ttl;
+  // Suricata: "flow.alerted", "alert.severity", "verdict.action". A TLS alert is traffic.
+  if (last == "alerted" || first == "alert" || first == "verdict") return LeakKind::verdict;
   if (first == "ct") return std::nullopt;  // UNSW-NB15's counts over recent connections
   if (is_one_of(last, kPorts)) return LeakKind::port;
   if (is_one_of(last, kAddresses)) return LeakKind::address;

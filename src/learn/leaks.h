@@ -23,6 +23,7 @@ enum class LeakKind : std::uint8_t {
   port,     // a port: of the sender it is chance, of the receiver often the attack's script
   id,       // a number of the row, or what the authors of the data concluded
   time,     // when it happened; attacks of a data set were made at certain hours
+  verdict,  // what another detector said
   ttl,      // hops to live: in a testbed they tell the attackers' machines from the others
   alone,    // the column by itself tells attack from benign
   copies,   // rows evaluated that equal rows learnt from

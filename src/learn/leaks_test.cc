@@ -29,6 +29,8 @@ TEST(LeakByName, KnowsTheSpellingsOfPublicDataSets) {
   for (const char* name : {"Timestamp", "ts", "Stime", "frame.time", "start_time", "date"}) {
     EXPECT_EQ(leak_by_name(name), LeakKind::time) << name;
   }
+  for (const char* name : {"flow.alerted", "alert.severity", "verdict.action", "alerted"})
+    EXPECT_EQ(leak_by_name(name), LeakKind::verdict) << name;
   for (const char* name : {"sttl", "MIN_TTL", "ct_state_ttl"})
     EXPECT_EQ(leak_by_name(name), LeakKind::ttl) << name;
 }
@@ -37,7 +39,7 @@ TEST(LeakByName, LeavesFeaturesAlone) {
   for (const char* name :
        {"duration", "dst_host_count", "dst_host_same_src_port_rate", "is_sm_ips_ports", "ct_src_dport_ltm",
         "connection_time", "idle_mean", "fwd_ip_bytes", "service", "protocol", "is_host_login",
-        "orig_ip_bytes", "flow_iat_mean", "active_max", "Idle Time", "land", "", "..."}) {
+        "orig_ip_bytes", "flow_iat_mean", "active_max", "Idle Time", "tls_alert", "land", "", "..."}) {
     EXPECT_FALSE(leak_by_name(name)) << name;
   }
 }
