@@ -106,6 +106,21 @@ TEST_F(LabelledTest, ATextWhereANumberBelongsCostsOneRow) {
   EXPECT_THAT(drifted.err, HasSubstr(with("left out")));
 }
 
+TEST_F(LabelledTest, AZeroByteInATableIsNamed) {
+  const std::string zero(1, '\0');
+  write("zero.csv", "bytes,label\n1,benign\n2" + zero + ",flood\n3,flood\n" + std::string(200, '\n'));
+  const Outcome outcome = nidus("train zero.csv --label label -o made");
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("zero.csv:3: a zero byte (byte 23 of the file)"));
+  EXPECT_THAT(nidus("inspect zero.csv").err, HasSubstr("zero.csv:3: a zero byte"));
+  std::string wide = "\xff\xfe";
+  for (const char c : std::string("bytes,label\n1,benign\n")) wide += c + zero;
+  write("wide.csv", wide);
+  EXPECT_THAT(nidus("inspect wide.csv").err, HasSubstr("wide.csv: text in UTF-16"));
+  write("binary", "ab\n" + std::string(200, '\0') + "cd\n");
+  EXPECT_THAT(nidus("inspect binary").err, HasSubstr("neither a capture nor a table"));
+}
+
 TEST_F(LabelledTest, BenignIsWhatTheLabelOfAZeekLogSays) {
   write("iot.csv", conn_log(400, ',', "detailed-label", {"Benign", "-", "Malicious", "C&C"}));
   const Outcome trained = nidus("train iot.csv --trees 5 -o iot");

@@ -40,6 +40,23 @@ bool is_text(std::string_view bytes) {
   return bytes.find('\0') == std::string_view::npos && odd * 50 <= static_cast<std::ptrdiff_t>(bytes.size());
 }
 
+// Why a file whose first bytes are these is no table although it looks like one; empty if it does not.
+std::string nearly_text(const std::string& path, std::string_view bytes) {
+  if (begins(bytes, "\xff\xfe") || begins(bytes, "\xfe\xff"))
+    return path + ": text in UTF-16; tables are read in UTF-8 (iconv -f UTF-16 -t UTF-8)";
+  const auto zero = bytes.find('\0');
+  std::string others(bytes);
+  std::erase(others, '\0');
+  // A few in a file of text; binary files are full of them.
+  if (zero == std::string_view::npos || (bytes.size() - others.size()) * 50 > bytes.size() ||
+      !is_text(others))
+    return "";
+  const auto line = 1 + std::count(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(zero), '\n');
+  return fmt::format(
+      "{}:{}: a zero byte (byte {} of the file) in what else looks like a table: was it damaged?", path, line,
+      zero + 1);
+}
+
 bool is_model(const std::string& bytes) {
   return interop::format_of(std::as_bytes(std::span(bytes))) != interop::Format::none;
 }
@@ -82,6 +99,7 @@ Result<InputKind> kind_of(const std::string& path) {
     return net::Capture::open(path) ? InputKind::capture : InputKind::table;
   }
   if (is_text(*bytes)) return InputKind::table;
+  if (const auto why = nearly_text(path, *bytes); !why.empty()) return Error{Errc::corrupt, why};
   return Error{Errc::unsupported,
                path + ": neither a capture nor a table nor anything else that nidus reads"};
 }
