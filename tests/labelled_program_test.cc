@@ -106,6 +106,60 @@ TEST_F(LabelledTest, ATextWhereANumberBelongsCostsOneRow) {
   EXPECT_THAT(drifted.err, HasSubstr(with("left out")));
 }
 
+double auc(const std::string& json) {
+  const std::string key = "\"roc_auc\":";
+  const std::size_t at = json.find(key);
+  return at == std::string::npos ? 0 : std::stod(json.substr(at + key.size()));
+}
+
+// Half of the rows have the wrong label, and a column says which they are by weighing nothing.
+TEST_F(LabelledTest, RowsCountAsTheirWeightsSay) {
+  Random random(6);
+  std::string noisy = "bytes,gap,weight,label\n", clean = "bytes,gap,label\n";
+  for (int i = 0; i < 1200; ++i) {
+    const auto bytes = random.below(1000);
+    const bool wrong = i % 2 == 0, attack = bytes >= 500;
+    const std::string start = std::to_string(bytes) + "," + std::to_string(random.below(50)) + ",";
+    noisy += start + (wrong ? "0," : "2.5,") + (attack != wrong ? "flood\n" : "benign\n");
+    clean += start + (attack ? "flood\n" : "benign\n");
+  }
+  write("noisy.csv", noisy);
+  write("clean.csv", clean);
+  for (const std::string model :
+       {"tree --depth 3", "forest --trees 10 --min-leaf 5", "extra-trees --trees 30 --min-leaf 5",
+        "boost --rounds 20 --depth 3", "mlp --layers 16 --epochs 40 --batch 16 --learning-rate 0.01",
+        "ensemble --members forest,boost --combine stack --trees 10 --rounds 20 --depth 3"}) {
+    SCOPED_TRACE(model);
+    const std::string line = "train noisy.csv --label label --weights none --no-checkpoint --model " + model;
+    const Outcome weighed = nidus(line + " --row-weight weight -o weighed");
+    ASSERT_EQ(weighed.status, 0) << weighed.err;
+    // The weight is no column of the detector.
+    EXPECT_GT(auc(nidus("evaluate weighed clean.csv --label label --json").out), 0.95);
+    ASSERT_EQ(nidus(line + " --exclude weight -o plain").status, 0);
+    EXPECT_LT(auc(nidus("evaluate plain clean.csv --label label --json").out), 0.9);
+  }
+}
+
+TEST_F(LabelledTest, WeightsThatAreNoneAreRefused) {
+  const auto said = [&](const std::string& weight, const std::string& more = "--row-weight weight") {
+    std::string rows = "bytes,weight,label\n";
+    for (int i = 0; i < 100; ++i)
+      rows += std::to_string(i) + "," + (i == 41 ? weight : "1") + (i < 50 ? ",benign\n" : ",flood\n");
+    write("rows.csv", rows);
+    const Outcome outcome = nidus("train rows.csv --label label --trees 5 -o made " + more);
+    return outcome.status == 0 ? "" : outcome.err;
+  };
+  EXPECT_EQ(said("0.5"), "");
+  for (const std::string weight : {"-1", "much", "", "inf", "nan", "1e39"})
+    EXPECT_THAT(said(weight), HasSubstr("rows.csv:43: --row-weight 'weight': '")) << weight;
+  EXPECT_THAT(said("1", "--row-weight weigth"), HasSubstr("did you mean 'weight'"));
+  EXPECT_THAT(said("1", "--row-weight weight --features weight"), HasSubstr("no column 'weight'"));
+  EXPECT_THAT(said("1", "--row-weight weight --model mahalanobis"),
+              HasSubstr("--row-weight is for trees, boosting and networks"));
+  EXPECT_THAT(said("1", "--row-weight weight --model ensemble --members forest,isolation-forest"),
+              HasSubstr("--row-weight is for trees, boosting and networks"));
+}
+
 TEST_F(LabelledTest, AZeroByteInATableIsNamed) {
   const std::string zero(1, '\0');
   write("zero.csv", "bytes,label\n1,benign\n2" + zero + ",flood\n3,flood\n" + std::string(200, '\n'));

@@ -178,6 +178,9 @@ Result<void> check_effect(const TrainArguments& given) {
     return Error{Errc::invalid, fmt::format("{} is for {}: it does nothing to --model {}{}", option, of,
                                             given.model, given.members.empty() ? "" : " of these --members")};
   };
+  if (!given.row_weight.empty() &&
+      fits(given, {"isolation-forest", "mahalanobis", "histogram", "neighbours"}))
+    return refuse("--row-weight", "trees, boosting and networks");
   const bool boosts = fits(given, {"boost"});
   if (given.scale_positive != 1 && !boosts) return refuse("--scale-pos-weight", "--model boost");
   if (given.early_stopping != 0 && !boosts) return refuse("--early-stopping", "--model boost");

@@ -93,6 +93,8 @@ std::vector<std::string> columns_of_captures(const TrainArguments& given, const 
 }
 
 Result<Material> material_of_captures(const TrainArguments& given, int& status) {
+  if (!given.row_weight.empty())
+    return Error{Errc::invalid, "--row-weight names a column of tables; the flows of captures have none"};
   Material out;
   const detect::PipelineOptions options = given.metering.options();
   const auto names = choose(columns_of_captures(given, options.meter), given);
@@ -106,6 +108,30 @@ Result<Material> material_of_captures(const TrainArguments& given, int& status) 
   return out;
 }
 
+// What the labelled rows weigh by a column of the table.
+Result<std::vector<float>> weights_of_rows(const InputTables& inputs, const std::string& name,
+                                           std::span<const std::size_t> rows) {
+  const auto column = inputs.table.require(name);
+  if (!column) return Error(column.error()).within("--row-weight");
+  std::vector<float> out;
+  bool any = false;
+  for (const auto row : rows) {
+    const bool number = (*column)->kind == data::Kind::numeric;
+    const auto weight = static_cast<float>(number ? (*column)->numbers[row]
+                                                  : parse_number((*column)->text_at(row)).value_or(-1));
+    if (!(weight >= 0) || !std::isfinite(weight)) {
+      return Error{Errc::invalid,
+                   fmt::format("{}: --row-weight '{}': '{}' is no weight, which is a number not below 0",
+                               inputs.place(row), (*column)->name, (*column)->cell(row))};
+    }
+    any = any || weight > 0;
+    out.push_back(weight);
+  }
+  if (!any)
+    return Error{Errc::invalid, fmt::format("--row-weight '{}': no row weighs anything", (*column)->name)};
+  return out;
+}
+
 Result<Material> material_of_tables(const TrainArguments& given) {
   const auto inputs = read_tables(given.inputs);
   if (!inputs) return inputs.error();
@@ -113,8 +139,10 @@ Result<Material> material_of_tables(const TrainArguments& given) {
   std::vector<std::string> all;
   for (std::size_t i = 0; i < table->columns(); ++i) {
     const std::string& name = table->column(i).name;
-    if (equal_ignoring_case(name, given.labels.column) || equal_ignoring_case(name, given.labels.group))
+    if (equal_ignoring_case(name, given.labels.column) || equal_ignoring_case(name, given.labels.group) ||
+        equal_ignoring_case(name, given.row_weight)) {
       continue;
+    }
     all.push_back(name);
   }
   const auto names = choose(all, given);
@@ -165,6 +193,11 @@ Result<Material> material_of_tables(const TrainArguments& given) {
   }
   if (auto done = take_values(*inputs, out.schema, *rows); !done) return std::move(done).error();
   out.rows = std::move(*rows);
+  if (!given.row_weight.empty()) {
+    auto weights = weights_of_rows(*inputs, given.row_weight, out.rows.table_rows);
+    if (!weights) return std::move(weights).error();
+    out.weights = std::move(*weights);
+  }
   return out;
 }
 
@@ -279,6 +312,8 @@ void TrainArguments::declare(Arguments& arguments) {
                    "All columns but these (beside what is never learnt from: who and when)");
   arguments.option("--seed", seed, "Of the split and the models");
   arguments.option("--weights", weights, "balanced: each class counts the same", {"balanced", "none"});
+  arguments.option("--row-weight", row_weight,
+                   "Tables: a column that says how much each row counts in learning; it is no feature");
   arguments.option(
       "--encode", encode,
       "Columns of text. one-hot: each text is a column of 0 and 1; index: its place in the alphabet",
@@ -428,6 +463,7 @@ Result<Parts> split_material(Material& material, const data::Labels& labels, con
   all.classes = labels.classes;
   all.values = std::move(material.rows.values);
   all.labels = labels.codes;
+  all.weights = std::move(material.weights);
   Parts parts;
   if (given.is_of_benign_rows()) {
     // Nothing is learnt from attacks: all of them say how many are found.
@@ -437,6 +473,8 @@ Result<Parts> split_material(Material& material, const data::Labels& labels, con
     rows->train.erase(attacks, rows->train.end());
     std::sort(rows->validation.begin(), rows->validation.end());
   }
+  // What weighs nothing is as if it were not there, also to what has no use for weights.
+  if (!all.weights.empty()) std::erase_if(rows->train, [&](auto row) { return all.weights[row] == 0; });
   const auto training_rows =
       thin(rows->train, labels.codes, labels.classes.size(), given.rows_per_class, given.seed);
   parts.validation_rows = rows->validation;

@@ -23,7 +23,7 @@ struct TrainArguments {
   std::vector<std::string> inputs, features, exclude;
   std::string output, validate_on, model = "forest", classes = "multi", name, version = "1",
                                    weights = "balanced", encode = "one-hot", combine = "mean", contamination,
-                                   calibration, scaling = "log", schedule = "plateau";
+                                   calibration, scaling = "log", schedule = "plateau", row_weight;
   std::vector<std::string> members, weights_of, layers;
   double fpr = 0.01, validation = 0.3;
   std::optional<double> unknown;
@@ -50,6 +50,7 @@ bool is_of_benign_rows(std::string_view family);
 // What training works on, wherever it came from.
 struct Material {
   LabelledRows rows;
+  std::vector<float> weights;  // one for each row; none: all the same
   model::Schema schema;
   std::optional<flow::MeterOptions> meter;
   std::string meter_description;
