@@ -130,7 +130,10 @@ TEST_F(BulkTest, WhatMakesNoSenseIsRefused) {
               HasSubstr("line 3"));
   EXPECT_THAT(problem(post("/api/v1/predict", "dst_port,fwd_pkts\n80,many\n", "text/csv"), 400)["error"]
                   .get<std::string>(),
-              HasSubstr("line 2: feature 'fwd_pkts' is 'many'"));
+              HasSubstr("line 2: feature 'fwd_pkts' is 'many', expected a number"));
+  EXPECT_THAT(problem(post("/api/v1/predict", "dst_port,fwd_pkts\n80,1e39\n", "text/csv"), 400)["error"]
+                  .get<std::string>(),
+              HasSubstr("line 2: feature 'fwd_pkts' is '1e39', larger than a float"));
 }
 
 TEST_F(BulkTest, DetectorsAreChangedThroughTheApi) {

@@ -53,6 +53,16 @@ std::optional<double> FeatureNames::value_of(std::size_t column, std::string_vie
   return number;
 }
 
+std::string FeatureNames::fault_of(std::string_view text) {
+  const auto number = parse_number(text);
+  // A number beyond double became an infinity, too.
+  const bool has_digits = text.find_first_of("0123456789") != std::string_view::npos;
+  const std::string_view why = !number      ? "expected a number"
+                               : has_digits ? "larger than a float"
+                                            : "not finite, expected a number";
+  return fmt::format("is '{}', {}", shown(text), why);
+}
+
 double FeatureNames::value_of(std::size_t column, double number) const {
   if (!vocabularies_[column]) return number;
   std::string text;
@@ -107,8 +117,7 @@ bool RowReader::read_value(JsonReader& json, std::size_t column, double& value, 
       std::string_view text;
       if (!json.read_text(text)) break;
       const auto number = names_->value_of(column, text);
-      if (!number)
-        return refuse(fault, fmt::format("{} is '{}', expected a number", subject(column), shown(text)));
+      if (!number) return refuse(fault, fmt::format("{} {}", subject(column), FeatureNames::fault_of(text)));
       value = *number;
       return true;
     }

@@ -45,6 +45,8 @@ class FeatureNames {
   std::optional<double> value_of(std::size_t column, std::string_view text) const;
   // A number as one of the column: as it is, or by its spelling as one of the vocabulary.
   double value_of(std::size_t column, double number) const;
+  // What is wrong with a text of which value_of() is nothing: "is '1e39', larger than a float".
+  static std::string fault_of(std::string_view text);
 
  private:
   model::Schema schema_;

@@ -93,8 +93,10 @@ TEST_F(RowReaderTest, SaysWhichFeatureOfWhichRowIsNoNumber) {
   EXPECT_EQ(detail("null"), "row 3: feature 'a' is null, expected a number");
   EXPECT_EQ(detail("NaN"), "row 3: feature 'a' is not finite (NaN or Infinity), expected a number");
   EXPECT_EQ(detail("-Infinity"), "row 3: feature 'a' is not finite (NaN or Infinity), expected a number");
-  EXPECT_EQ(detail("\"nan\""), "row 3: feature 'a' is 'nan', expected a number");
-  EXPECT_EQ(detail("\"1e999\""), "row 3: feature 'a' is '1e999', expected a number");
+  EXPECT_EQ(detail("\"nan\""), "row 3: feature 'a' is 'nan', not finite, expected a number");
+  EXPECT_EQ(detail("\"-inf\""), "row 3: feature 'a' is '-inf', not finite, expected a number");
+  EXPECT_EQ(detail("\"1e999\""), "row 3: feature 'a' is '1e999', larger than a float");
+  EXPECT_EQ(detail("\"-1e39\""), "row 3: feature 'a' is '-1e39', larger than a float");
   EXPECT_EQ(detail("\"many\""), "row 3: feature 'a' is 'many', expected a number");
   EXPECT_EQ(detail("\"\""), "row 3: feature 'a' is '', expected a number");
   EXPECT_EQ(detail("1e39"), "row 3: feature 'a' is larger than a float");

@@ -63,9 +63,8 @@ bool TableRows::read(const std::vector<std::string_view>& cells, std::uint64_t l
     const std::string_view cell = cells[cells_[i]];
     const auto value = names_->value_of(i, cell);
     if (!value) {
-      constexpr std::size_t kShown = 60;
-      fault.detail = fmt::format("line {}: feature '{}' is '{}', expected a number", line,
-                                 names_->schema()[i].name, cell.substr(0, kShown));
+      fault.detail = fmt::format("line {}: feature '{}' {}", line, names_->schema()[i].name,
+                                 FeatureNames::fault_of(cell));
       return false;
     }
     row[i] = *value;
