@@ -20,9 +20,11 @@ constexpr std::size_t kCapacity = 128 << 10;
 // Of a body, what one call of the system may move: no pipe holds more.
 constexpr std::uint64_t kMovedMax = 16 << 20;
 // Who moves a body is woken when so much of it has come, or after so long: each packet by itself would cost
-// more than its bytes do.
-constexpr int kMovedTogether = 1 << 20;
-constexpr milliseconds kTogetherTime{100};
+// more than its bytes do. It is also what the system acknowledges while nobody reads: of more, a client may
+// have only so much under way as its congestion window holds, and stands still until we have read. Of memory
+// it takes no more than net.ipv4.tcp_rmem allows.
+constexpr std::uint64_t kMovedTogether = 8 << 20;
+constexpr milliseconds kTogetherTime{1};
 constexpr milliseconds kWaitMax = std::chrono::hours(1);
 
 // One direction of a line: how long we have waited for the client in all, and what that has brought.
@@ -85,9 +87,10 @@ class StreamExchange final : public BodyReader, public BodyWriter {
         case Transport::Status::lost:
           return lost();
       }
-      // Where much waits, it is the pipe that is full. Else it may be either, but by the time that much has
-      // come the reader of the pipe is far on: to be told of each page that it has read costs more.
-      wake_at(patient && left > kMovedTogether ? kMovedTogether : 1);
+      // Where much waits, it is the pipe that is full. Else it may be either, but after a while the reader of
+      // the pipe is far on: to be told of each page that it has read costs more.
+      const auto together = static_cast<int>(std::min(left, kMovedTogether));
+      wake_at(patient ? together : 1);
       if (is_ready(POLLIN)) return std::optional<std::size_t>(0);
       if (!wait(POLLIN, reading_, wakes_at_ > 1 ? kTogetherTime : kWaitMax)) return too_slow();
     }

@@ -18,6 +18,9 @@ namespace {
 // A program starts in milliseconds; on a machine that swaps, in seconds.
 constexpr int kStartMilliseconds = 20000;
 
+// While one waits another has time: whoever just got his is to have the processors for himself.
+constexpr std::chrono::seconds kNextLater{1};
+
 // All of `into`, from a pipe that does not block.
 Result<void> read_slowly(int fd, std::span<std::byte> into) {
   while (!into.empty()) {
@@ -79,6 +82,8 @@ void Pool::keep() {
       taken_.wait(lock);
       continue;
     }
+    taken_.wait_for(lock, kNextLater, [this] { return stopping_ || waiting_.empty(); });
+    if (stopping_) return;
     lock.unlock();
     auto process = spawn();
     lock.lock();
