@@ -1,11 +1,23 @@
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include "data/csv_writer.h"
 #include "data/table_reader.h"
 
 using namespace nidus::data;
+
+namespace {
+
+// As tables with NaN in them are not equal.
+std::string text(const Table& table) {
+  CsvWriter csv;
+  write_csv(table, csv);
+  return std::string(csv.buffer());
+}
+
+}  // namespace
 
 // Whatever the bytes: no crash; pieces and threads change nothing; the parts given out by a reader are
 // together as many rows as the whole; and a table that was read can be written and read again.
@@ -37,7 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     numbers.piece_bytes = 1u << 20;
     const auto left_whole = parse_table(bytes, "fuzz", numbers);
     if (left.has_value() != left_whole.has_value()) std::abort();
-    if (left && (left->rows() > table->rows() || !(*left == *left_whole))) std::abort();
+    if (left && (left->rows() > table->rows() || text(*left) != text(*left_whole))) std::abort();
   }
 
   auto reader = TableReader::open_memory(bytes, "fuzz", options);

@@ -211,9 +211,8 @@ void BoostGrower::search_children(const Open& parent, Open& left, Open& right) {
   if (!right.split.found()) free_slots_.push_back(right.slot);
 }
 
-// Moves the rows of the node to the other buffer, those that go left in front, in their order. The threshold
-// lies in the middle between the values that stand nearest to the cut on either side, in this node.
-float BoostGrower::divide(const Open& open, Open& left, Open& right) {
+// Moves the rows of the node to the other buffer, those that go left in front, in their order.
+void BoostGrower::divide(const Open& open, Open& left, Open& right) {
   const Split& split = open.split;
   std::array<std::uint8_t, 256> goes_left{};
   goes_left[0] = split.missing_right ? 0 : 1;
@@ -222,43 +221,28 @@ float BoostGrower::divide(const Open& open, Open& left, Open& right) {
       binned_.tile(split.feature / Binned::kTile) + split.feature % Binned::kTile;
   const unsigned from = open.buffer, to = 1 - from;
   const std::size_t rows = open.end - open.begin, chunks = (rows + kChunk - 1) / kChunk;
-  struct Part {
-    std::size_t lefts = 0;
-    std::array<std::uint8_t, 256> seen{};
-  };
-  std::vector<Part> parts(chunks);
+  std::vector<std::size_t> lefts(chunks);  // of each chunk
   const auto end_of = [&](std::size_t chunk) {
     return std::min(open.end, open.begin + (chunk + 1) * kChunk);
   };
   run(workers_, chunks > 1, chunks, [&](std::size_t chunk) {
-    std::size_t lefts = 0;
     const std::size_t end = end_of(chunk);
     const std::uint32_t* const rows_from = rows_[from].data();
+    std::size_t count = 0;
     for (std::size_t i = open.begin + chunk * kChunk; i < end; ++i) {
       if (i + kAhead < end) __builtin_prefetch(bins + std::size_t{rows_from[i + kAhead]} * Binned::kTile);
-      const std::uint8_t bin = bins[std::size_t{rows_from[i]} * Binned::kTile];
-      sides_[i] = goes_left[bin];
-      lefts += goes_left[bin];
-      parts[chunk].seen[bin] = 1;
+      sides_[i] = goes_left[bins[std::size_t{rows_from[i]} * Binned::kTile]];
+      count += sides_[i];
     }
-    parts[chunk].lefts = lefts;
+    lefts[chunk] = count;
   });
-  std::size_t lefts = 0, below = 0, above = 256;
-  for (const Part& part : parts) {
-    lefts += part.lefts;
-    for (std::size_t bin = 1; bin < 256; ++bin) {
-      if (part.seen[bin] == 0) continue;
-      if (bin <= split.below) below = std::max(below, bin);
-      if (bin > split.below) above = std::min(above, bin);
-    }
-  }
-  const std::size_t middle = open.begin + lefts;
+  const std::size_t middle = open.begin + std::accumulate(lefts.begin(), lefts.end(), std::size_t{0});
   std::vector<std::size_t> left_places(chunks), right_places(chunks);
   for (std::size_t chunk = 0, left_at = open.begin, right_at = middle; chunk < chunks; ++chunk) {
     left_places[chunk] = left_at;
     right_places[chunk] = right_at;
-    left_at += parts[chunk].lefts;
-    right_at += std::min(kChunk, rows - chunk * kChunk) - parts[chunk].lefts;
+    left_at += lefts[chunk];
+    right_at += std::min(kChunk, rows - chunk * kChunk) - lefts[chunk];
   }
   run(workers_, chunks > 1, chunks, [&](std::size_t chunk) {
     std::size_t left_at = left_places[chunk], right_at = right_places[chunk];
@@ -277,8 +261,15 @@ float BoostGrower::divide(const Open& open, Open& left, Open& right) {
   left.depth = right.depth = open.depth + 1;
   left.sum = split.left;
   right.sum = {open.sum.first - split.left.first, open.sum.second - split.left.second};
-  if (above == 256) return std::nextafter(std::numeric_limits<float>::max(), 0.0f);
-  return binned_.threshold(split.feature, below, above);
+}
+
+// A row goes right from the lowest value of the next bin on, as in XGBoost: what lies between two bins is not
+// known to be like the upper one.
+float BoostGrower::threshold(const Split& split) const {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  if (split.below + 1u == binned_.bins(split.feature))
+    return std::nextafter(std::numeric_limits<float>::max(), 0.0f);
+  return std::nextafter(binned_.lowest(split.feature, split.below + 1u), -kInfinity);
 }
 
 GrownTree BoostGrower::grow(const Gradients& gradients, Random random) {
@@ -319,10 +310,10 @@ GrownTree BoostGrower::grow(const Gradients& gradients, Random random) {
       continue;
     }
     Open left, right;
-    const float threshold = divide(at, left, right);
+    divide(at, left, right);
     left.node = add_node(left.sum);
     right.node = add_node(right.sum);
-    tree.nodes[at.node] = model::Node::inner(threshold, at.split.feature, left.node);
+    tree.nodes[at.node] = model::Node::inner(threshold(at.split), at.split.feature, left.node);
     tree.missing_right[at.node] = at.split.missing_right ? 1 : 0;
     gains_[at.node] = at.split.gain;
     search_children(at, left, right);

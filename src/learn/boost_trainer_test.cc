@@ -220,6 +220,20 @@ TEST(Boost, TheSameSeedGivesTheSameScores) {
   EXPECT_EQ(a->model.outputs(), 3u);
 }
 
+// As XGBoost has it: what was never met goes with the next lower value that was.
+TEST(Boost, WhatLiesBetweenTwoValuesIsTakenForTheLowerOne) {
+  Dataset data = drawn(900, 4, 2, false);
+  for (float& value : data.values) value = std::round(value * 7) * 2;
+  BoostOptions options;
+  options.rounds = 10;
+  const auto fitted = fit_boost(data, nullptr, options);
+  ASSERT_TRUE(fitted) << fitted.error().message;
+  std::vector<float> between = data.values;
+  for (float& value : between) value += 1.9f;
+  EXPECT_EQ(model::all_scores(fitted->model, between, data.rows()),
+            model::all_scores(fitted->model, data.values, data.rows()));
+}
+
 TEST(Boost, TheModelIsTheSameForAnyNumberOfThreads) {
   const Dataset training = drawn(60'000, 4, 3, true);
   BoostOptions options;

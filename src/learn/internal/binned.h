@@ -39,7 +39,8 @@ class Binned {
   // A threshold between two bins that both have rows, `below` < `above`: the middle of the gap between the
   // highest value of the one and the lowest of the other, so that it does not depend on empty bins between.
   float threshold(std::size_t feature, std::size_t below, std::size_t above) const;
-  // The highest value of the feature.
+  // The lowest value of a bin that is not 0, and the highest of the feature.
+  float lowest(std::size_t feature, std::size_t bin) const { return lowest_[feature][bin]; }
   float highest(std::size_t feature) const { return highest_[feature].back(); }
 
  private:

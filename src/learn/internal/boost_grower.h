@@ -114,7 +114,8 @@ class BoostGrower {
   void search(std::size_t tile, const Open& open, const Cell* histogram, Split& best) const;
   void search_root(Open& root);
   void search_children(const Open& parent, Open& left, Open& right);
-  float divide(const Open& open, Open& left, Open& right);
+  void divide(const Open& open, Open& left, Open& right);
+  float threshold(const Split& split) const;
   double value(const Cell& sum) const;
   std::uint32_t take_slot();
   void finish(GrownTree& tree);
