@@ -67,8 +67,7 @@ bool is_below_one(std::string_view text) {
 
 }  // namespace
 
-JsonReader::Kind JsonReader::peek() {
-  skip_blanks();
+JsonReader::Kind JsonReader::peek_slowly() const {
   if (at_ == end_) return Kind::none;
   const bool more = end_ - at_ > 1;
   switch (*at_) {
@@ -89,7 +88,7 @@ JsonReader::Kind JsonReader::peek() {
     case '-':
       return more && at_[1] == 'I' ? Kind::not_finite : Kind::number;
     default:
-      return *at_ >= '0' && *at_ <= '9' ? Kind::number : Kind::none;
+      return Kind::none;  // no digit: the caller has looked
   }
 }
 
@@ -122,14 +121,16 @@ bool JsonReader::comma() {
 bool JsonReader::next_key(std::string_view& key) {
   skip_blanks();
   if (at('}')) return leave();
+  const char* const start = at_;
   if (!comma()) return false;
   if (!at('"')) return fail("expected a key in quotes");
-  const char* const start = at_++;
+  ++at_;
   if (!string(key_scratch_, key)) return false;
-  written_key_ = {start, static_cast<std::size_t>(at_ - start)};
   skip_blanks();
   if (!at(':')) return fail("expected ':'");
   ++at_;
+  skip_blanks();
+  written_member_ = {start, static_cast<std::size_t>(at_ - start)};
   return true;
 }
 
@@ -139,6 +140,40 @@ bool JsonReader::next_element() {
   if (!comma()) return false;
   if (at_ == end_) return fail("the text ends within a list");
   if (at(']')) return fail("expected a value");
+  return true;
+}
+
+bool JsonReader::number_digit_by_digit(const char* start, const char* digits, double& number) {
+  // Powers of ten that a double holds exactly (Clinger, 1990): one rounding, so the nearest double.
+  static constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+  constexpr std::uint64_t kExact = std::uint64_t{1} << 53;
+  const char* p = digits;
+  std::uint64_t mantissa = 0;
+  while (p != end_ && static_cast<unsigned char>(*p - '0') < 10) {
+    mantissa = mantissa * 10 + static_cast<std::uint64_t>(*p - '0');
+    ++p;
+  }
+  std::ptrdiff_t count = p - digits;
+  if (count == 0) return fail("expected a number");
+  if (*digits == '0' && count > 1) return fail("a number that begins with 0");
+  std::ptrdiff_t fraction = 0;
+  if (p != end_ && *p == '.') {
+    const char* const point = ++p;
+    while (p != end_ && static_cast<unsigned char>(*p - '0') < 10) {
+      mantissa = mantissa * 10 + static_cast<std::uint64_t>(*p - '0');
+      ++p;
+    }
+    fraction = p - point;
+    if (fraction == 0) return fail("no digit behind the point");
+    count += fraction;
+  }
+  if (count > 18 || mantissa > kExact || fraction > 22 || (p != end_ && (*p == 'e' || *p == 'E')))
+    return number_slowly(start, number);
+  const double value = static_cast<double>(mantissa) / kPowers[fraction];
+  number = digits != start ? -value : value;
+  at_ = p;
+  need_comma_ = true;
   return true;
 }
 

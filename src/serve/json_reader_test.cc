@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
 
 #include "base/random.h"
@@ -262,7 +265,7 @@ TEST(JsonReader, TellsKeysThatAreExpectedFromOthers) {
   EXPECT_FALSE(reader.next_key_is("\"a\""));
   ASSERT_TRUE(reader.next_key(key));
   EXPECT_EQ(key, "ab");
-  EXPECT_EQ(reader.written_key(), "\"ab\"");
+  EXPECT_EQ(reader.written_member(), ", \"ab\":");
   ASSERT_TRUE(reader.read_number(number));
   ASSERT_TRUE(reader.next_key_is("\"c\""));
   ASSERT_TRUE(reader.read_number(number));
@@ -270,6 +273,94 @@ TEST(JsonReader, TellsKeysThatAreExpectedFromOthers) {
   EXPECT_FALSE(reader.next_key_is("\"c\""));
   EXPECT_FALSE(reader.next_key(key));
   EXPECT_TRUE(reader.finish());
+}
+
+TEST(JsonReader, TellsMembersThatAreExpectedFromOthers) {
+  constexpr const char* kFirst = "{ \"a fairly long key\" :\n 1 , \"b\": 2}";
+  JsonReader first(kFirst);
+  std::string_view key;
+  double number = 0;
+  ASSERT_TRUE(first.enter_object());
+  ASSERT_TRUE(first.next_key(key));
+  const std::string a(first.written_member());
+  EXPECT_EQ(a, "\"a fairly long key\" :\n ");
+  ASSERT_TRUE(first.read_number(number));
+  ASSERT_TRUE(first.next_key(key));
+  const std::string b(first.written_member());
+  EXPECT_EQ(b, ", \"b\": ");
+
+  JsonReader again(kFirst);
+  ASSERT_TRUE(again.enter_object());
+  EXPECT_FALSE(again.next_member_is(b));
+  ASSERT_TRUE(again.next_member_is(a));
+  EXPECT_EQ(again.written_member(), a);
+  ASSERT_TRUE(again.read_number(number));
+  EXPECT_EQ(number, 1);
+  EXPECT_FALSE(again.next_member_is(a));
+  ASSERT_TRUE(again.next_member_is(b));
+  ASSERT_TRUE(again.read_number(number));
+  EXPECT_EQ(number, 2);
+  EXPECT_FALSE(again.next_member_is(b));
+  EXPECT_FALSE(again.next_key(key));
+  EXPECT_TRUE(again.finish());
+
+  // A comma too many or too few is one, whatever was expected; and every byte of a long key counts.
+  for (std::string text :
+       {std::string("{, \"b\": 2}"), std::string("{\"x\":1 \"a fairly long key\" :\n 1}")}) {
+    JsonReader wrong(text);
+    ASSERT_TRUE(wrong.enter_object());
+    if (text[1] == '"') {
+      ASSERT_TRUE(wrong.next_key(key) && wrong.read_number(number));
+    }
+    EXPECT_FALSE(wrong.next_member_is(a)) << text;
+    EXPECT_FALSE(wrong.next_member_is(b)) << text;
+    EXPECT_FALSE(wrong.next_key(key)) << text;
+    EXPECT_TRUE(wrong.failed()) << text;
+  }
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::string other = "{" + a + "1, \"b\": 2}";
+    ++other[i + 1];
+    JsonReader reader(other);
+    ASSERT_TRUE(reader.enter_object());
+    EXPECT_FALSE(reader.next_member_is(a)) << other;
+  }
+}
+
+// What stands behind a number says whether it is read eight digits at once or one by one.
+TEST(JsonReader, NumbersAreTheSameWhateverStandsBehindThem) {
+  std::mt19937_64 random(7);
+  const auto digits = [&](std::size_t count) {
+    std::string out;
+    for (std::size_t i = 0; i < count; ++i) out += static_cast<char>('0' + random() % 10);
+    return out;
+  };
+  for (int round = 0; round < 20000; ++round) {
+    std::string text = random() % 4 == 0 ? "-" : "";
+    std::string whole = digits(1 + random() % 10);
+    if (whole.size() > 1 && whole[0] == '0') whole[0] = '1';
+    text += whole;
+    if (random() % 2 == 0) text += "." + digits(1 + random() % 10);
+    if (random() % 8 == 0) text += "e-2";
+    const double expected = std::strtod(text.c_str(), nullptr);
+    for (const std::string& behind : {std::string(), std::string(","), std::string("                    "),
+                                      std::string(", \"Feature\": 123456789"), std::string(20, '\xff'),
+                                      std::string(20, ':'), std::string(20, '/')}) {
+      const std::string all = text + behind;
+      JsonReader reader(all);
+      double number = 0;
+      ASSERT_TRUE(reader.read_number(number)) << all;
+      ASSERT_EQ(std::bit_cast<std::uint64_t>(number), std::bit_cast<std::uint64_t>(expected)) << all;
+    }
+  }
+  for (const char* const wrong : {"-", "-x", "01", "00.5", "1.", "1.x", "-01.5", "1e", "x"}) {
+    for (const std::string& behind : {std::string(), std::string(40, ' ')}) {
+      const std::string all = wrong + behind;
+      JsonReader reader(all);
+      double number = 0;
+      EXPECT_FALSE(reader.read_number(number)) << all;
+      EXPECT_TRUE(reader.failed()) << all;
+    }
+  }
 }
 
 TEST(JsonReader, SaysWhereItFailed) {

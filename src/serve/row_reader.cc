@@ -162,14 +162,14 @@ bool RowReader::read_members(JsonReader& json, double* row, RowFault& fault) {
     Step fresh;
     const Step* step = nullptr;
     if (member < steps_.size() && !steps_[member].written.empty() &&
-        json.next_key_is(steps_[member].written)) {
+        json.next_member_is(steps_[member].written)) {
       step = &steps_[member];
     } else {
       std::string_view key;
       if (json.failed() || !json.next_key(key)) break;
       if (member >= kMembersMax)
         return refuse(fault, fmt::format("more than {} members in one row", kMembersMax));
-      fresh = step_of(key, json.written_key());
+      fresh = step_of(key, json.written_member());
       if (member < steps_.size()) {
         steps_[member] = std::move(fresh);
       } else {

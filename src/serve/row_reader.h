@@ -81,7 +81,7 @@ class RowReader {
 
  private:
   struct Step {
-    std::string written;  // the key, quotes included
+    std::string written;  // JsonReader::written_member()
     std::int64_t column = -1;
     bool own = false;
   };
