@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <span>
 #include <utility>
 
 namespace nidus::learn::internal {
@@ -21,27 +22,81 @@ constexpr std::size_t kSelectionMax = 100'000;
 // Rows that are binned together, by all features: a block of 80 columns stays in the second-level cache.
 constexpr std::size_t kBlock = 1024;
 
-// The upper ends of the bins: the highest value of each but the last.
-std::vector<float> find_cuts(std::vector<float>& sorted, std::size_t bins) {
-  std::vector<float> cuts;
-  std::size_t different = sorted.empty() ? 0 : 1;
-  for (std::size_t i = 1; i < sorted.size() && different <= bins; ++i)
-    different += sorted[i] != sorted[i - 1] ? 1 : 0;
-  if (different <= bins) {
-    for (std::size_t i = 1; i < sorted.size(); ++i) {
-      if (sorted[i] != sorted[i - 1]) cuts.push_back(sorted[i - 1]);
-    }
-    return cuts;
+// A value of the selection and the class of its row: the value in the upper half, its bits turned so that
+// they are ordered as floats are.
+using Key = std::uint64_t;
+
+Key key_of(float value, std::uint32_t cls) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return Key{bits ^ ((bits >> 31) != 0 ? 0xffffffffu : 0x80000000u)} << 32 | cls;
+}
+float value_of(Key key) {
+  const auto bits = static_cast<std::uint32_t>(key >> 32);
+  return std::bit_cast<float>(bits ^ ((bits >> 31) != 0 ? 0x80000000u : 0xffffffffu));
+}
+
+// By value, eleven bits at a time.
+void sort_keys(std::vector<Key>& keys, std::vector<Key>& other) {
+  constexpr std::size_t kDigits = 2048;
+  other.resize(keys.size());
+  std::array<std::array<std::uint32_t, kDigits>, 3> places{};
+  for (const Key key : keys) {
+    for (unsigned digit = 0; digit < 3; ++digit) ++places[digit][key >> (32 + 11 * digit) & (kDigits - 1)];
   }
-  // Greedy by remaining share, so that a value that alone fills several bins does not use them up.
-  std::size_t left = bins;
-  for (std::size_t begin = 0; begin < sorted.size() && left > 1; --left) {
-    const std::size_t want = std::max<std::size_t>(1, (sorted.size() - begin) / left);
-    std::size_t end = std::min(begin + want, sorted.size());
-    while (end < sorted.size() && sorted[end] == sorted[end - 1]) ++end;
-    if (end == sorted.size()) break;
-    cuts.push_back(sorted[end - 1]);
-    begin = end;
+  for (unsigned digit = 0; digit < 3; ++digit) {
+    std::uint32_t place = 0;
+    for (auto& count : places[digit]) place += std::exchange(count, place);
+    for (const Key key : keys) other[places[digit][key >> (32 + 11 * digit) & (kDigits - 1)]++] = key;
+    keys.swap(other);
+  }
+}
+
+// Rows of one value, or of neighbouring values.
+struct Run {
+  std::size_t end = 0;  // behind its last key
+  std::uint32_t cls = 0;
+  bool pure = true;
+};
+
+std::vector<Run> runs_of(std::span<const Key> sorted) {
+  std::vector<Run> runs;
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    const auto cls = static_cast<std::uint32_t>(sorted[i]);
+    if (i == 0 || value_of(sorted[i]) != value_of(sorted[i - 1])) runs.push_back({i, cls, true});
+    runs.back().end = i + 1;
+    runs.back().pure = runs.back().pure && runs.back().cls == cls;
+  }
+  return runs;
+}
+
+// Neighbours of one and the same class alone become one.
+void join_runs(std::vector<Run>& runs) {
+  std::size_t kept = 0;
+  for (const Run& run : runs) {
+    Run* const before = kept > 0 ? &runs[kept - 1] : nullptr;
+    if (before != nullptr && before->pure && run.pure && before->cls == run.cls) {
+      before->end = run.end;
+    } else {
+      runs[kept++] = run;
+    }
+  }
+  runs.resize(kept);
+}
+
+// The upper ends of the bins: the highest value of each but the last.
+std::vector<float> find_cuts(std::span<const Key> sorted, std::size_t bins, bool by_class) {
+  std::vector<Run> runs = runs_of(sorted);
+  if (runs.size() > bins && by_class) join_runs(runs);
+  std::vector<float> cuts;
+  const bool all = runs.size() <= bins;
+  // Greedy by remaining share, so that a run that alone fills several bins does not use them up.
+  std::size_t left = bins, begin = 0;
+  for (std::size_t i = 0; i + 1 < runs.size() && left > 1; ++i) {
+    const std::size_t want = all ? 1 : std::max<std::size_t>(1, (sorted.size() - begin) / left);
+    if (runs[i].end - begin < want) continue;
+    cuts.push_back(value_of(sorted[runs[i].end - 1]));
+    begin = runs[i].end;
+    --left;
   }
   return cuts;
 }
@@ -76,40 +131,16 @@ struct Cuts {
   }
 };
 
-// In ascending order; by the bits, three times eleven of them, in which floats that are no NaN are ordered as
-// numbers once those below zero are turned round.
-void sort_floats(std::vector<float>& values, std::vector<std::uint32_t>& keys,
-                 std::vector<std::uint32_t>& other) {
-  constexpr std::size_t kBins = 2048;
-  keys.resize(values.size());
-  other.resize(values.size());
-  std::array<std::array<std::uint32_t, kBins>, 3> places{};
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const auto bits = std::bit_cast<std::uint32_t>(values[i]);
-    const std::uint32_t key = bits ^ ((bits >> 31) != 0 ? 0xffffffffu : 0x80000000u);
-    keys[i] = key;
-    for (unsigned digit = 0; digit < 3; ++digit) ++places[digit][key >> (11 * digit) & (kBins - 1)];
-  }
-  for (unsigned digit = 0; digit < 3; ++digit) {
-    std::uint32_t place = 0;
-    for (auto& count : places[digit]) place += std::exchange(count, place);
-    for (const auto key : keys) other[places[digit][key >> (11 * digit) & (kBins - 1)]++] = key;
-    keys.swap(other);
-  }
-  for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = std::bit_cast<float>(keys[i] ^ ((keys[i] >> 31) != 0 ? 0x80000000u : 0xffffffffu));
-}
-
 }  // namespace
 
-Binned::Binned(const Dataset& dataset, std::size_t bins, Layout layout, Workers& workers)
+Binned::Binned(const Dataset& dataset, std::size_t bins, Use use, Workers& workers)
     : rows_(dataset.rows()),
       values_(dataset.rows() *
-              (layout == Layout::tiles ? (dataset.inputs() + kTile - 1) / kTile * kTile : dataset.inputs())),
+              (use == Use::boosting ? (dataset.inputs() + kTile - 1) / kTile * kTile : dataset.inputs())),
       lowest_(dataset.inputs()),
       highest_(dataset.inputs()) {
   const std::size_t features = dataset.inputs();
-  const bool tiled = layout == Layout::tiles;
+  const bool tiled = use == Use::boosting;
   const std::size_t stride = tiled ? kTile : 1;
   std::vector<Cuts> cuts(features);
   // Sixteen features at a time, which is a cache line of a row.
@@ -117,19 +148,20 @@ Binned::Binned(const Dataset& dataset, std::size_t bins, Layout layout, Workers&
   workers.run((features + kTogether - 1) / kTogether, [&](std::size_t part) {
     const std::size_t begin = part * kTogether, count = std::min(kTogether, features - begin);
     const std::size_t step = rows_ / kSelectionMax + 1;
-    std::array<std::vector<float>, kTogether> selections;
+    std::array<std::vector<Key>, kTogether> selections;
     for (auto& selection : selections) selection.reserve(rows_ / step + 1);
     for (std::size_t row = 0; row < rows_; row += step) {
       for (std::size_t i = 0; i < count; ++i) {
         const float value = dataset.at(row, begin + i);
-        if (value > -kInfinity) selections[i].push_back(value);  // neither NaN nor -infinity
+        if (value > -kInfinity)  // neither NaN nor -infinity
+          selections[i].push_back(key_of(value, dataset.labels[row]));
       }
     }
-    std::vector<std::uint32_t> keys, other;
+    std::vector<Key> other;
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t feature = begin + i;
-      sort_floats(selections[i], keys, other);
-      const std::vector<float> found = find_cuts(selections[i], bins);
+      sort_keys(selections[i], other);
+      const std::vector<float> found = find_cuts(selections[i], bins, use == Use::forest);
       cuts[feature].set(found);
       lowest_[feature].assign(found.size() + 2, kInfinity);
       // A cut is a value of the bin below it, so it is the highest there.

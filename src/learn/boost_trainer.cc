@@ -233,7 +233,7 @@ class Rounds {
         groups_(groups),
         margins_(margins),
         workers_(threads),
-        binned_(training, options.bins - 1, internal::Binned::Layout::tiles, workers_),
+        binned_(training, options.bins - 1, internal::Binned::Use::boosting, workers_),
         grower_(binned_,
                 {.max_depth = options.max_depth,
                  .min_child_weight = options.min_child_weight,

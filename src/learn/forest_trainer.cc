@@ -199,7 +199,7 @@ void estimate_out_of_bag(const Dataset& training, const ForestOptions& options, 
 // The number of trees is not among the settings: each tree is what it is whatever their number.
 std::uint64_t digest(const Dataset& training, const ForestOptions& options,
                      const internal::GrowOptions& grow) {
-  internal::TrainingDigest out("forest");
+  internal::TrainingDigest out("forest 2");
   for (const std::size_t number :
        {grow.max_depth, grow.min_leaf, grow.features_per_split, grow.nodes_max, options.bins}) {
     out.add(number);
@@ -220,7 +220,9 @@ Result<FittedForest> fit_forest(const Dataset& training, const ForestOptions& op
   if (!weights) return weights.error();
 
   Workers workers(options.threads);
-  const internal::Binned binned(training, options.bins, internal::Binned::Layout::columns, workers);
+  const internal::Binned binned(
+      training, options.bins,
+      options.extra_trees ? internal::Binned::Use::extra_trees : internal::Binned::Use::forest, workers);
   internal::GrowOptions grow;
   grow.max_depth = options.max_depth;
   grow.min_leaf = std::min<std::size_t>(options.min_leaf, std::numeric_limits<std::uint32_t>::max());

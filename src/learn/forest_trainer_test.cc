@@ -186,6 +186,28 @@ TEST(Forest, AFullTreeKnowsItsRowsHoweverDeep) {
   }
 }
 
+// Twenty thousand values, and classes that meet in 180 places, some of them rare: bins of as many rows each
+// would miss them.
+TEST(Forest, BinsAreKeptForWhereClassesMeet) {
+  Dataset data = empty_dataset(1, 3);
+  Random random(2);
+  std::uint32_t cls = 0;
+  std::size_t left = 0;
+  for (std::size_t row = 0; row < 20'000; ++row) {
+    if (left-- == 0) {
+      cls = (cls + 1 + static_cast<std::uint32_t>(random.below(2))) % 3;
+      left = random.below(220);
+    }
+    data.values.push_back(static_cast<float>(row) + static_cast<float>(random.unit()) / 2);
+    data.labels.push_back(cls);
+  }
+  const auto fitted = fit_forest(data, one_tree(1));
+  ASSERT_TRUE(fitted) << fitted.error().message;
+  const auto scores = model::all_scores(fitted->forest, data.values, data.rows());
+  for (std::size_t row = 0; row < data.rows(); ++row)
+    ASSERT_EQ(scores[row * 3 + data.labels[row]], 1.0) << row;
+}
+
 TEST(Forest, GrowsThroughExclusiveOr) {
   Dataset data = empty_dataset(2, 2);
   data.values = {0, 0, 0, 1, 1, 0, 1, 1};

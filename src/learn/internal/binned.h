@@ -14,26 +14,31 @@ namespace nidus::learn::internal {
 // each, or one bin for each value where there are few, and bin 0 for what is missing.
 class Binned {
  public:
-  enum class Layout : std::uint8_t {
-    // For forests: feature by feature. Minus infinity is in bin 0 as well, since their trees send what is
-    // missing left at every split, and so cannot tell the two apart.
-    columns,
-    // For boosting: eight features of a row side by side, row by row, then the next eight; the last tile is
-    // filled up with features that are always 0.
-    tiles,
+  // Who reads it.
+  enum class Use : std::uint8_t {
+    // Feature by feature. Minus infinity is in bin 0 as well, since the trees send what is missing left at
+    // every split, and so cannot tell the two apart. Where a feature has more values than bins, neighbouring
+    // values whose rows are all of one class are taken as one first: no best split parts them, in these rows
+    // or in a part of them (Fayyad and Irani 1992), so bins are kept for where classes meet.
+    forest,
+    // The same without a look at classes, as these trees draw their cuts.
+    extra_trees,
+    // Eight features of a row side by side, row by row, then the next eight; the last tile is filled up with
+    // features that are always 0. Without a look at classes, as what is fitted are derivatives.
+    boosting,
   };
   static constexpr std::size_t kTile = 8;
 
   // bins: 2 to 255, beside bin 0.
-  Binned(const Dataset& dataset, std::size_t bins, Layout layout, Workers& workers);
+  Binned(const Dataset& dataset, std::size_t bins, Use use, Workers& workers);
 
   std::size_t rows() const { return rows_; }
   std::size_t features() const { return lowest_.size(); }
   // Bins of the feature, bin 0 counted.
   std::size_t bins(std::size_t feature) const { return lowest_[feature].size(); }
-  // Of Layout::columns: rows() bins.
+  // Unless it is for boosting: rows() bins.
   const std::uint8_t* column(std::size_t feature) const { return values_.data() + feature * rows_; }
-  // Of Layout::tiles: rows() × kTile bins, of the features kTile × tile and on.
+  // For boosting: rows() × kTile bins, of the features kTile × tile and on.
   const std::uint8_t* tile(std::size_t tile) const { return values_.data() + tile * kTile * rows_; }
 
   // A threshold between two bins that both have rows, `below` < `above`: the middle of the gap between the

@@ -70,7 +70,7 @@ class BoostGrower {
     std::span<std::int64_t> gradients;  // of these rows
   };
 
-  // binned is one of Layout::tiles. Both must outlive the grower.
+  // binned is one for boosting. Both must outlive the grower.
   BoostGrower(const Binned& binned, const BoostGrowOptions& options, Workers& workers);
 
   // Where the rows of the next tree are to be put, so many of them; valid until grow().
