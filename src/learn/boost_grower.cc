@@ -78,8 +78,8 @@ std::uint32_t BoostGrower::take_slot() {
 double BoostGrower::value(const Cell& sum) const {
   const double weight = scale_->second(sum.second) + options_.lambda;
   if (!(weight > 0)) return 0;
-  constexpr double kMost = 1e30;
-  return std::clamp(-scale_->first(sum.first) / weight, -kMost, kMost);
+  constexpr double kMost = 1e30;  // so that margins stay finite, whatever the options
+  return std::clamp(options_.learning_rate * (-scale_->first(sum.first) / weight), -kMost, kMost);
 }
 
 bool BoostGrower::may_split(const Open& open) const {
@@ -349,7 +349,7 @@ void BoostGrower::finish(GrownTree& tree) {
       out.covers[here] = static_cast<float>(scale_->second(sums_[node].second));
       if (is_leaf[node] != 0) {
         out.nodes[here] = model::Node::leaf(here, out.shares.size());
-        out.shares.push_back(static_cast<float>(options_.learning_rate * value(sums_[node])));
+        out.shares.push_back(static_cast<float>(value(sums_[node])));
       } else {
         out.nodes[here] = model::Node::inner(from.threshold(), from.feature(), old.size());
         out.missing_right[here] = tree.missing_right[node];

@@ -152,7 +152,7 @@ std::uint64_t digest(const Dataset& training, const Dataset* validation, const B
 }
 
 // Trees one after the other, as they stand in a model.
-class Forest {
+class TreeList {
  public:
   void add(const GrownTree& tree) {
     const std::size_t root = nodes_.size();
@@ -207,10 +207,10 @@ using Round = std::vector<GrownTree>;
 
 // Adds what the trees of one round give to the margins of each row.
 Result<void> add_round(const Round& round, const Dataset& dataset, std::vector<float>& margins) {
-  Forest forest;
-  for (const GrownTree& tree : round) forest.add(tree);
+  TreeList trees;
+  for (const GrownTree& tree : round) trees.add(tree);
   const std::size_t groups = round.size(), width = dataset.inputs();
-  const auto model = std::move(forest).finish(width, std::vector<float>(groups));
+  const auto model = std::move(trees).finish(width, std::vector<float>(groups));
   if (!model) return model.error();
   std::vector<float> leaves(kRows * groups);
   for (std::size_t first = 0; first < dataset.rows(); first += kRows) {
@@ -441,11 +441,11 @@ Result<FittedBoost> fit_boost(const Dataset& training, const Dataset* validation
     }
   }
   rounds.resize(best + 1);
-  Forest forest;
+  TreeList trees;
   for (const Round& round : rounds) {
-    for (const GrownTree& tree : round) forest.add(tree);
+    for (const GrownTree& tree : round) trees.add(tree);
   }
-  auto model = std::move(forest).finish(training.inputs(), begin);
+  auto model = std::move(trees).finish(training.inputs(), begin);
   if (!model) return std::move(model).error();
   return FittedBoost{std::move(*model), best + 1, resumed, std::move(losses)};
 }

@@ -275,7 +275,20 @@ TEST(Boost, WhatIsMissingIsASideOfItsOwn) {
     EXPECT_EQ(scores[row] > 0.5, data.labels[row] == 1) << row;
 }
 
-// Extremes of what may be asked for end in a model, or in a word.
+TEST(Boost, WhateverIsAskedForMarginsStayFinite) {
+  const Dataset data = drawn(400, 1, 2, true);
+  BoostOptions options;
+  options.rounds = 5;
+  options.learning_rate = 1e300;
+  options.lambda = 0;
+  options.min_child_weight = 0;
+  const auto fitted = fit_boost(data, nullptr, options);
+  ASSERT_TRUE(fitted) << fitted.error().message;
+  std::vector<float> margins(data.rows());
+  fitted->model.margins(data.values, data.rows(), margins);
+  for (const float margin : margins) EXPECT_TRUE(std::isfinite(margin));
+}
+
 TEST(Boost, ColumnsWithoutAnythingToSplitAreLeaves) {
   Dataset data = drawn(60, 1, 2, false);
   std::fill(data.values.begin(), data.values.end(), std::numeric_limits<float>::quiet_NaN());

@@ -55,14 +55,13 @@ struct BoostGrowOptions {
 };
 
 // Grows the trees of gradient boosting as XGBoost defines them (Chen and Guestrin 2016, equations 5 to 7 and
-// the sparsity-aware search), on binned values, level by level of no tree but its own: depth first. The same
-// tree for any number of threads. Keeps the room it needs, so that one grower serves many trees.
+// the sparsity-aware search), on binned values, depth first. The same tree for any number of threads. Keeps
+// the room it needs, so that one grower serves many trees. Not thread-safe.
 class BoostGrower {
  public:
-  // A leaf's rows are order()[begin .. end).
   struct Leaf {
     float value = 0;
-    std::size_t begin = 0, end = 0;
+    std::size_t begin = 0, end = 0;  // where its rows are
     unsigned buffer = 0;
   };
   struct Room {
