@@ -11,6 +11,7 @@ namespace {
 #define LAYER_TARGET
 #define LAYER_NAME "baseline"
 #define LAYER_VECTOR 16
+#define LAYER_WIDEN(half) __builtin_convertvector(half, Lanes)
 #include "model/internal/layer_kernel_text.h"
 
 }  // namespace

@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 
+#include <immintrin.h>
+
 namespace nidus::model::internal {
 namespace {
 
@@ -12,6 +14,8 @@ namespace {
 #define LAYER_TARGET __attribute__((target("avx2")))
 #define LAYER_NAME "avx2"
 #define LAYER_VECTOR 32
+// GCC 12 makes two conversions and a shuffle of the general word.
+#define LAYER_WIDEN(half) _mm256_cvtps_pd(half)
 #include "model/internal/layer_kernel_text.h"
 
 }  // namespace

@@ -23,7 +23,7 @@ Result<Shape> shape_after(const Layer& layer, Shape in);
 // taken in the order of its terms, in runs of 64 whose sums are then added up, and no product is fused into a
 // sum. So a score is the same to the last bit alone and among other rows, and on every instruction set; other
 // libraries, whose order depends on the machine, differ from it by rounding. Exponentials are our own, for
-// the same reason: computed in double, and within 1e-15 of the truth.
+// the same reason: within 1e-15 of the truth of doubles, of floats within 5e-12 before they are rounded.
 //
 // A row with NaN or an infinity yields what the arithmetic yields, which is mostly NaN.
 //

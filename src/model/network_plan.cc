@@ -35,8 +35,9 @@ class Matrix {
   std::size_t units() const { return units_; }
 
   void multiply(const LayerKernelOf<T>& kernel, const T* x, std::size_t x_stride, std::size_t rows, T* y,
-                std::size_t y_stride, bool add = false) const {
-    kernel.multiply({x, x_stride, rows, panels_.data(), depth_, units_, bias_.data(), y, y_stride, add});
+                std::size_t y_stride, bool add = false, bool last_first = false) const {
+    kernel.multiply(
+        {x, x_stride, rows, panels_.data(), depth_, units_, bias_.data(), y, y_stride, add, last_first});
   }
 
  private:
@@ -315,7 +316,7 @@ class CellStep {
       const std::size_t step = backward_ ? in_.steps - 1 - turn : turn;
       T* const now = gates + step * gates_;  // of the first row; the next is a whole sequence further
       const std::size_t apart = in_.steps * gates_;
-      recurrent_.multiply(kernel, h, units_, rows, now, apart, true);
+      recurrent_.multiply(kernel, h, units_, rows, now, apart, true, turn % 2 != 0);
       if (kind_ == layer::Cell::Kind::gru_reset_after)
         candidate_.multiply(kernel, h, units_, rows, n, units_);
       for (std::size_t row = 0; row < rows; ++row)

@@ -30,6 +30,9 @@ struct Product {
   T* y = nullptr;
   std::size_t y_stride = 0;
   bool add = false;  // the product is added to what stands in y
+  // Of the panels. Who multiplies by the same matrix again and again takes turns: what the last product read
+  // last is then still in the nearest cache. The numbers are the same.
+  bool last_first = false;
 };
 
 template <class T>

@@ -1,6 +1,7 @@
 // The text of every kernel. Included once by each source that defines
 //   LAYER_NAME     a string
 //   LAYER_VECTOR   how many bytes a vector register has: 16 or 32
+//   LAYER_WIDEN    makes half a vector of floats one of doubles
 //   LAYER_TARGET   the attribute that lets the compiler use the instructions
 // and that is compiled with -ffp-contract=off.
 
@@ -22,7 +23,7 @@ template <class T, std::size_t kRows, std::size_t kPanels, class V, std::size_t 
 LAYER_INLINE void sum_run(const T* const (&x)[kRows], const T* const (&w)[kPanels], std::size_t first,
                           std::size_t end, V (&sum)[kRows][kAll]) {
   using Anywhere = typename Vectors<T>::Anywhere;
-  constexpr std::size_t kLanes = sizeof(V) / sizeof(T), kEach = kAll / kPanels;
+  constexpr std::size_t kLanes = sizeof(V) / sizeof(T), kShare = kAll / kPanels;
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16
@@ -32,7 +33,7 @@ LAYER_INLINE void sum_run(const T* const (&x)[kRows], const T* const (&w)[kPanel
     V factor[kAll];
 #pragma GCC unroll 16
     for (std::size_t c = 0; c < kAll; ++c)
-      factor[c] = *reinterpret_cast<const Anywhere*>(w[c / kEach] + k * kPanel<T> + (c % kEach) * kLanes);
+      factor[c] = *reinterpret_cast<const Anywhere*>(w[c / kShare] + k * kPanel<T> + (c % kShare) * kLanes);
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < kRows; ++r) {
       const V value = x[r][k] - V{};  // in all lanes
@@ -97,12 +98,20 @@ template <class T>
 LAYER_TARGET void multiply(const Product<T>& p) {
   const std::size_t panels = (p.units + kPanel<T> - 1) / kPanel<T>;
   if (p.rows == 1) {
-    std::size_t panel = 0;
-    for (; panel + kRowPanels <= panels; panel += kRowPanels) multiply_tile<T, 1, kRowPanels>(p, 0, panel);
-    for (; panel < panels; ++panel) multiply_tile<T, 1, 1>(p, 0, panel);
+    for (std::size_t done = 0; done < panels;) {
+      const std::size_t some = panels - done < kRowPanels ? 1 : kRowPanels;
+      const std::size_t panel = p.last_first ? panels - done - some : done;
+      if (some == kRowPanels) {
+        multiply_tile<T, 1, kRowPanels>(p, 0, panel);
+      } else {
+        multiply_tile<T, 1, 1>(p, 0, panel);
+      }
+      done += some;
+    }
     return;
   }
-  for (std::size_t panel = 0; panel < panels; ++panel) {
+  for (std::size_t done = 0; done < panels; ++done) {
+    const std::size_t panel = p.last_first ? panels - 1 - done : done;
     std::size_t row = 0;
     for (; row + kTileRows <= p.rows; row += kTileRows) multiply_tile<T, kTileRows, 1>(p, row, panel);
     switch (p.rows - row) {
@@ -127,66 +136,103 @@ LAYER_TARGET void multiply(const Product<T>& p) {
   }
 }
 
-// Functions of vectors of doubles. A float is widened first, so that what is rounded back is right but for
-// one case in some millions.
-using D = Vectors<double>::V;
-using Whole __attribute__((vector_size(LAYER_VECTOR))) = std::int64_t;
-inline constexpr std::size_t kWide = sizeof(D) / sizeof(double);
+// Functions of doubles, four vectors of them abreast: each operation is done for all before the next begins,
+// since what waits for its own result leaves the processor idle. A float is widened first, so that what is
+// rounded back is right unless the truth is all but halfway between two floats.
+using Lanes = Vectors<double>::V;
+using WholeLanes __attribute__((vector_size(LAYER_VECTOR))) = std::int64_t;
+struct D {
+  Lanes a, b, c, d;
+};
+inline constexpr std::size_t kEach = sizeof(Lanes) / sizeof(double), kWide = 4 * kEach;
 
-LAYER_INLINE D all(double x) { return x - D{}; }
+LAYER_INLINE D operator+(D x, D y) { return {x.a + y.a, x.b + y.b, x.c + y.c, x.d + y.d}; }
+LAYER_INLINE D operator-(D x, D y) { return {x.a - y.a, x.b - y.b, x.c - y.c, x.d - y.d}; }
+LAYER_INLINE D operator*(D x, D y) { return {x.a * y.a, x.b * y.b, x.c * y.c, x.d * y.d}; }
+LAYER_INLINE D operator/(D x, D y) { return {x.a / y.a, x.b / y.b, x.c / y.c, x.d / y.d}; }
+LAYER_INLINE D operator-(D x) { return {-x.a, -x.b, -x.c, -x.d}; }
+LAYER_INLINE D all(double x) {
+  const Lanes lanes = x - Lanes{};
+  return {lanes, lanes, lanes, lanes};
+}
+// x < y ? then : otherwise, number by number.
+LAYER_INLINE D if_less(D x, D y, D then, D otherwise) {
+  return {x.a < y.a ? then.a : otherwise.a, x.b < y.b ? then.b : otherwise.b,
+          x.c < y.c ? then.c : otherwise.c, x.d < y.d ? then.d : otherwise.d};
+}
+LAYER_INLINE D if_at_least(D x, D y, D then, D otherwise) {
+  return {x.a >= y.a ? then.a : otherwise.a, x.b >= y.b ? then.b : otherwise.b,
+          x.c >= y.c ? then.c : otherwise.c, x.d >= y.d ? then.d : otherwise.d};
+}
 
-// e^x = power + power × rest: x = k ln 2 + r with |r| <= ln 2 / 2, power = 2^k and rest = e^r - 1 by its
-// Taylor series, whose next term would be below 4e-18 of 14 terms and 2e-10 of 9. The two parts of ln 2 are
-// those of fdlibm, of which the first has so few bits that its product with k is exact. Beyond e^±700 the
-// power stays.
-struct Exponential {
-  D power, rest;
+// x = k ln 2 + r with |r| <= ln 2 / 2, where k is the lower bits of `whole`. Beyond ±700 x stays.
+struct Reduced {
+  D r, whole;
 };
 template <class T>
-LAYER_INLINE Exponential exponential(D x) {
-  x = x < all(-700) ? all(-700) : x;
-  x = x > all(700) ? all(700) : x;
+LAYER_INLINE Reduced reduce(D x) {
+  x = if_less(x, all(-700), all(-700), x);
+  x = if_less(all(700), x, all(700), x);
   // Adding 1.5 × 2^52 rounds to a whole number, which then stands in the lower bits.
   const D magic = all(6755399441055744.0);
-  const D shifted = x * all(1.4426950408889634074) + magic;
-  const D k = shifted - magic;
-  const D r = (x - k * all(6.93147180369123816490e-01)) - k * all(1.90821492927058770002e-10);
-  Whole bits;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + 1023) << 52;  // what is above the lower 12 bits falls out
-  D power;
-  std::memcpy(&power, &bits, sizeof power);
-  D rest;
+  const D whole = x * all(1.4426950408889634074) + magic;
+  const D k = whole - magic;
+  // Two parts of ln 2, those of fdlibm: the first has so few bits that its product with k is exact.
+  if constexpr (sizeof(T) == sizeof(double))
+    return {(x - k * all(6.93147180369123816490e-01)) - k * all(1.90821492927058770002e-10), whole};
+  return {x - k * all(0.69314718055994530942), whole};  // for a float one is enough: within 2e-13
+}
+
+// y 2^k, for y between 1/2 and 2: k goes into the exponent, what is above its lower 12 bits falls out.
+LAYER_INLINE Lanes scaled(Lanes y, Lanes whole) {
+  WholeLanes bits, k;
+  std::memcpy(&bits, &y, sizeof bits);
+  std::memcpy(&k, &whole, sizeof k);
+  bits += k << 52;
+  std::memcpy(&y, &bits, sizeof y);
+  return y;
+}
+LAYER_INLINE D scaled(D y, D whole) {
+  return {scaled(y.a, whole.a), scaled(y.b, whole.b), scaled(y.c, whole.c), scaled(y.d, whole.d)};
+}
+
+// e^r - 1. A double: its Taylor series, whose next term would be below 4e-18. A float: r times the polynomial
+// that is nearest to (e^r - 1) / r by Remez' exchange, within 5e-12 of it, and in an order that waits less.
+template <class T>
+LAYER_INLINE D expm1_near_0(D r) {
   if constexpr (sizeof(T) == sizeof(double)) {
-    rest = all(1.0 / 6227020800.0);
-    rest = rest * r + all(1.0 / 479001600.0);
-    rest = rest * r + all(1.0 / 39916800.0);
-    rest = rest * r + all(1.0 / 3628800.0);
-    rest = rest * r + all(1.0 / 362880.0);
-    rest = rest * r + all(1.0 / 40320.0);
+    constexpr double kFactors[] = {1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0,
+                                   1.0 / 362880.0,     1.0 / 40320.0,     1.0 / 5040.0,     1.0 / 720.0,
+                                   1.0 / 120.0,        1.0 / 24.0,        1.0 / 6.0,        0.5};
+    D rest = all(kFactors[0]);
+#pragma GCC unroll 16
+    for (std::size_t i = 1; i < sizeof kFactors / sizeof kFactors[0]; ++i) rest = rest * r + all(kFactors[i]);
+    return r + r * (r * rest);
   } else {
-    rest = all(1.0 / 40320.0);
+    const D square = r * r;
+    const D low = (all(0.9999999999955724399) + r * all(0.50000000001205379628)) +
+                  square * (all(0.16666666785358139317) + r * all(0.041666665951411210897));
+    const D high = (all(0.0083332837495564435089) + r * all(0.0013888978332912578618)) +
+                   square * (all(0.00019907452429507705581) + r * all(0.000024801569886987657838));
+    return r * (low + square * square * high);
   }
-  rest = rest * r + all(1.0 / 5040.0);
-  rest = rest * r + all(1.0 / 720.0);
-  rest = rest * r + all(1.0 / 120.0);
-  rest = rest * r + all(1.0 / 24.0);
-  rest = rest * r + all(1.0 / 6.0);
-  rest = rest * r + all(0.5);
-  rest = r + r * (r * rest);
-  return {power, rest};
 }
 
 template <class T>
 LAYER_INLINE D exp_of(D x) {
-  const Exponential e = exponential<T>(x);
-  return e.power + e.power * e.rest;
+  const Reduced e = reduce<T>(x);
+  const D rest = expm1_near_0<T>(e.r);
+  if constexpr (sizeof(T) == sizeof(float)) return scaled(all(1) + rest, e.whole);
+  // A NaN that was a float has lower bits of 0. Here they may be anything, and must not become an exponent.
+  const D power = scaled(all(1), e.whole);
+  return power + power * rest;
 }
 // e^x - 1, good near 0 as well.
 template <class T>
 LAYER_INLINE D expm1_of(D x) {
-  const Exponential e = exponential<T>(x);
-  return e.power * e.rest + (e.power - all(1));
+  const Reduced e = reduce<T>(x);
+  const D power = scaled(all(1), e.whole);
+  return power * expm1_near_0<T>(e.r) + (power - all(1));
 }
 template <class T>
 LAYER_INLINE D sigmoid_of(D x) {
@@ -197,7 +243,7 @@ LAYER_INLINE D tanh_of(D x) {
   const D e = expm1_of<T>(x + x);
   return e / (e + all(2));
 }
-LAYER_INLINE D abs_of(D x) { return x < D{} ? -x : x; }
+LAYER_INLINE D abs_of(D x) { return if_less(x, all(0), -x, x); }
 
 // log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), and log(1 + y) = 2 artanh(y / (2 + y)), where s = y / (2 + y)
 // is at most 1/3: 2 (s + s^3 / 3 + s^5 / 5 ...), whose 17th term is below 1e-17.
@@ -208,7 +254,7 @@ LAYER_INLINE D softplus_of(D x) {
   D sum = all(1.0 / 33);
 #pragma GCC unroll 16
   for (int odd = 31; odd >= 3; odd -= 2) sum = sum * square + all(1.0 / odd);
-  return (x < D{} ? D{} : x) + (s + s * square * sum) * all(2);
+  return if_less(x, all(0), all(0), x) + (s + s * square * sum) * all(2);
 }
 
 // erf(x) = 1 - e^(-x^2) f(t) above 0, t = (x - 3) / (x + 3), and f the Chebyshev interpolation of e^(x^2)
@@ -216,7 +262,7 @@ LAYER_INLINE D softplus_of(D x) {
 // 6.5 the error function is 1.
 template <class T>
 LAYER_INLINE D erf_of(D x) {
-  const D size = abs_of(x), near = size > all(6.5) ? all(6.5) : size;
+  const D size = abs_of(x), near = if_less(all(6.5), size, all(6.5), size);
   const D u = ((near - all(3)) / (near + all(3)) + all(6.0 / 19.0)) * all(19.0 / 13.0);
   constexpr double kPowers[] = {
       1.3378411558150565745e-12,   3.5304275997041200376e-12, -1.6574034506012529874e-11,
@@ -230,19 +276,19 @@ LAYER_INLINE D erf_of(D x) {
 #pragma GCC unroll 32
   for (std::size_t i = 1; i < sizeof kPowers / sizeof kPowers[0]; ++i) f = f * u + all(kPowers[i]);
   const D value = all(1) - exp_of<double>(-(near * near)) * f;
-  return x < D{} ? -value : value;
+  return if_less(x, all(0), -value, value);
 }
 
 template <class T>
 LAYER_INLINE D apply(Activation::Kind kind, D a, D b, D c, D x) {
-  const D one = all(1), half = all(0.5);
+  const D zero = all(0), one = all(1), half = all(0.5);
   switch (kind) {
     case Activation::Kind::relu:
-      return x >= b ? b : (x < c ? a * (x - c) : x);
+      return if_at_least(x, b, b, if_less(x, c, a * (x - c), x));
     case Activation::Kind::elu:
-      return x < D{} ? a * expm1_of<T>(x) : x;
+      return if_less(x, zero, a * expm1_of<T>(x), x);
     case Activation::Kind::selu:
-      return all(1.0507009873554804934) * (x < D{} ? all(1.6732632423543772848) * expm1_of<T>(x) : x);
+      return all(1.0507009873554804934) * if_less(x, zero, all(1.6732632423543772848) * expm1_of<T>(x), x);
     case Activation::Kind::gelu:
       return half * x * (one + erf_of<T>(x * all(0.70710678118654752440)));
     case Activation::Kind::gelu_tanh:
@@ -259,10 +305,10 @@ LAYER_INLINE D apply(Activation::Kind kind, D a, D b, D c, D x) {
       return sigmoid_of<T>(x);
     case Activation::Kind::hard_sigmoid: {
       const D y = a * x + b;
-      return y < D{} ? D{} : (y > one ? one : y);
+      return if_less(y, zero, zero, if_less(one, y, one, y));
     }
     case Activation::Kind::clip:
-      return x < a ? a : (x > b ? b : x);
+      return if_less(x, a, a, if_less(b, x, b, x));
     case Activation::Kind::exponential:
       return exp_of<T>(x);
     case Activation::Kind::mish:
@@ -274,17 +320,30 @@ LAYER_INLINE D apply(Activation::Kind kind, D a, D b, D c, D x) {
   return x;
 }
 
-LAYER_INLINE D widen(const double* from) { return *reinterpret_cast<const Vectors<double>::Anywhere*>(from); }
-LAYER_INLINE void narrow(D value, double* to) { *reinterpret_cast<Vectors<double>::Anywhere*>(to) = value; }
+LAYER_INLINE Lanes lanes_at(const double* from) {
+  return *reinterpret_cast<const Vectors<double>::Anywhere*>(from);
+}
+LAYER_INLINE void put(Lanes value, double* to) { *reinterpret_cast<Vectors<double>::Anywhere*>(to) = value; }
 using Half __attribute__((vector_size(LAYER_VECTOR / 2))) = float;
-LAYER_INLINE D widen(const float* from) {
+LAYER_INLINE Lanes lanes_at(const float* from) {
   Half half;
   std::memcpy(&half, from, sizeof half);
-  return __builtin_convertvector(half, D);
+  return LAYER_WIDEN(half);
 }
-LAYER_INLINE void narrow(D value, float* to) {
+LAYER_INLINE void put(Lanes value, float* to) {
   const Half half = __builtin_convertvector(value, Half);
   std::memcpy(to, &half, sizeof half);
+}
+template <class T>
+LAYER_INLINE D widen(const T* from) {
+  return {lanes_at(from), lanes_at(from + kEach), lanes_at(from + 2 * kEach), lanes_at(from + 3 * kEach)};
+}
+template <class T>
+LAYER_INLINE void narrow(D value, T* to) {
+  put(value.a, to);
+  put(value.b, to + kEach);
+  put(value.c, to + 2 * kEach);
+  put(value.d, to + 3 * kEach);
 }
 
 template <class T, Activation::Kind kKind>
