@@ -269,24 +269,30 @@ class Rounds {
     for (std::size_t row = 0; row < training_.rows(); ++row) most = std::max(most, weight(row));
     return most > 0 ? most : 1;
   }
-  std::size_t chunks() const { return (training_.rows() + kRows - 1) / kRows; }
+  // body(chunk, first row, row behind the last), on all threads.
+  template <class Body>
+  void each_chunk(const Body& body) {
+    const std::size_t rows = training_.rows();
+    workers_.run((rows + kRows - 1) / kRows,
+                 [&](std::size_t chunk) { body(chunk, chunk * kRows, std::min(rows, (chunk + 1) * kRows)); });
+  }
+  bool learns_from_all() const { return begins_.back() == training_.rows(); }
 
-  bool is_chosen(std::size_t row, std::uint64_t seed) const {
+  bool is_chosen(std::size_t row) const {
     if (!weights_.empty() && !(weights_[row] > 0)) return false;
     if (options_.subsample >= 1) return true;
     constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15u;
-    return static_cast<double>(Random::mix(seed + (row + 1) * kStep) >> 11) * 0x1p-53 < options_.subsample;
+    return static_cast<double>(Random::mix(seed_ + (row + 1) * kStep) >> 11) * 0x1p-53 < options_.subsample;
   }
 
   // Counts the rows that this round learns from, and where those of each chunk begin.
   void choose_rows(std::uint64_t seed) {
     if (!begins_.empty() && options_.subsample >= 1) return;  // the same in every round
     seed_ = seed;
-    begins_.assign(chunks() + 1, 0);
-    workers_.run(chunks(), [&](std::size_t chunk) {
-      const std::size_t end = std::min(training_.rows(), (chunk + 1) * kRows);
+    begins_.assign((training_.rows() + kRows - 1) / kRows + 1, 0);
+    each_chunk([&](std::size_t chunk, std::size_t first, std::size_t end) {
       std::size_t count = 0;
-      for (std::size_t row = chunk * kRows; row < end; ++row) count += is_chosen(row, seed) ? 1 : 0;
+      for (std::size_t row = first; row < end; ++row) count += is_chosen(row) ? 1 : 0;
       begins_[chunk + 1] = count;
     });
     for (std::size_t i = 1; i < begins_.size(); ++i) begins_[i] += begins_[i - 1];
@@ -295,9 +301,8 @@ class Rounds {
   // With several groups: of each row the logarithm of the sum of its powers, before this round.
   void find_totals() {
     totals_.resize(training_.rows());
-    workers_.run(chunks(), [&](std::size_t chunk) {
-      const std::size_t end = std::min(training_.rows(), (chunk + 1) * kRows);
-      for (std::size_t row = chunk * kRows; row < end; ++row) {
+    each_chunk([&](std::size_t, std::size_t first, std::size_t end) {
+      for (std::size_t row = first; row < end; ++row) {
         const float* const margin = margins_.data() + row * groups_;
         const float highest = *std::max_element(margin, margin + groups_);
         float powers = 0;
@@ -311,12 +316,11 @@ class Rounds {
   // that, as XGBoost has it, since a group does not move alone.
   void fill(std::size_t group, std::uint64_t seed) {
     const BoostGrower::Room room = grower_.room(begins_.back());
-    const bool all = begins_.back() == training_.rows();
-    workers_.run(chunks(), [&](std::size_t chunk) {
-      const std::size_t end = std::min(training_.rows(), (chunk + 1) * kRows);
+    const bool all = learns_from_all();
+    each_chunk([&](std::size_t chunk, std::size_t first, std::size_t end) {
       std::size_t at = begins_[chunk];
-      for (std::size_t row = chunk * kRows; row < end; ++row) {
-        if (!all && !is_chosen(row, seed_)) continue;
+      for (std::size_t row = first; row < end; ++row) {
+        if (!all && !is_chosen(row)) continue;
         const float margin = margins_[row * groups_ + group];
         const auto p = static_cast<double>(groups_ == 1 ? 1.0f / (1.0f + std::exp(-margin))
                                                         : std::exp(margin - totals_[row]));
@@ -335,11 +339,10 @@ class Rounds {
     workers_.run(leaves.size(), [&](std::size_t i) {
       for (const auto row : grower_.rows(leaves[i])) margins_[row * groups_ + group] += leaves[i].value;
     });
-    if (begins_.back() == training_.rows()) return;
-    workers_.run(chunks(), [&](std::size_t chunk) {
-      const std::size_t end = std::min(training_.rows(), (chunk + 1) * kRows);
-      for (std::size_t row = chunk * kRows; row < end; ++row) {
-        if (is_chosen(row, seed_)) continue;
+    if (learns_from_all()) return;
+    each_chunk([&](std::size_t, std::size_t first, std::size_t end) {
+      for (std::size_t row = first; row < end; ++row) {
+        if (is_chosen(row)) continue;
         std::size_t node = 0;
         while (!tree.nodes[node].is_leaf()) {
           const float x = training_.at(row, tree.nodes[node].feature());
