@@ -245,7 +245,8 @@ TEST_F(SandboxTest, AChildThatLoopsLiesOrCrashesHarmsNobody) {
 TEST_F(SandboxTest, ASourceMayWriteByItself) {
   auto sandbox = Sandbox::start(real());
   ASSERT_TRUE(sandbox) << sandbox.error().message;
-  const std::string bytes = flood(20'000);
+  // More than the pipe and what the child reads at once hold, so that the pipe is full at times.
+  const std::string bytes = flood(80'000);
   std::size_t at = 0, full = 0;
   ByteSource source;
   source.next = [&]() -> Result<std::span<const std::byte>> {
@@ -263,7 +264,7 @@ TEST_F(SandboxTest, ASourceMayWriteByItself) {
   const Outcome outcome = meter(*sandbox, source);
   ASSERT_TRUE(outcome.metered) << outcome.metered.error().message;
   EXPECT_FALSE(outcome.metered->fault);
-  EXPECT_EQ(outcome.records.size(), 20'000u);
+  EXPECT_EQ(outcome.records.size(), 80'000u);
   EXPECT_GT(full, 0u);
 
   at = 0;
